@@ -19,7 +19,7 @@ export function budgetChangeOf(overrides: Readonly<Record<string, string>>): Bud
       });
     }
     const parsed = parseValue(text, label);
-    if ('problem' in parsed) throw new UserError('wrong_value', parsed.problem.message);
+    if ('problem' in parsed) throw new UserError('wrong_value', parsed.problem.message, { hint: formOf(key) });
     given[key] = parsed.value;
   }
   const checked = budgetChange.safeParse(given);
@@ -27,14 +27,17 @@ export function budgetChangeOf(overrides: Readonly<Record<string, string>>): Bud
     const [issue] = checked.error.issues;
     const key = String(issue?.path[0]);
     throw new UserError('wrong_value', `--set budget.${key}=${overrides[`budget.${key}`]}: ${issue?.message}`, {
-      hint:
-        key === 'wallClock'
-          ? 'A time reads like "12h" or "1h 30m".'
-          : 'It is a number, 0 or more, or null for no limit.',
+      hint: formOf(key),
     });
   }
   const { wallClock, ...rest } = checked.data;
   const change = { ...rest, ...(wallClock === undefined ? {} : { wallClockSeconds: wallClock }) };
   const defined = Object.entries(change).filter(([, value]) => value !== undefined);
   return defined.length === 0 ? undefined : (Object.fromEntries(defined) as BudgetChange);
+}
+
+function formOf(key: string): string {
+  return key === 'wallClock'
+    ? 'A time reads like "12h" or "1h 30m"; null is no limit.'
+    : 'It is a number, 0 or more, or null for no limit.';
 }

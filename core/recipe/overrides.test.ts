@@ -40,3 +40,11 @@ it('names no file where a value of the command line is no number that can be hel
     '--set seed=1e400: This cannot be held exactly as a number: 1e400.',
   ]);
 });
+
+it.each(['', '  '])('refuses a value that is not there, which would be null and take the seed away: "%s"', (text) => {
+  const { value, problems } = applyOverrides({ seed: 7 }, { params: {}, overrides: { seed: text } });
+  expect([value, problems.map(({ code, message }) => [code, message])]).toEqual([
+    { seed: 7 },
+    [['bad_value', `--set seed=${text}: there is no value behind the "=".`]],
+  ]);
+});

@@ -72,6 +72,11 @@ export function applyOverrides(tree: unknown, given: Overrides): Overridden {
 
 /** A value of the command line: YAML, so that numbers, lists and true are what they look like. */
 export function parseValue(text: string, label: string): { readonly value: unknown } | { readonly problem: Problem } {
+  // To YAML it is null, which takes a seed or a limit away: of `seed=$SEED` without a SEED nobody means that.
+  if (text.trim() === '') {
+    const hint = `Nothing is written as null, an empty text as "''".`;
+    return { problem: { code: 'bad_value', message: `${label}: there is no value behind the "=".`, hint } };
+  }
   try {
     const { value, problems } = parseDocument(label, text, 'value');
     const first = problems[0];

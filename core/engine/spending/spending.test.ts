@@ -146,5 +146,7 @@ describe('going on with more', () => {
     expect(budgetChangeOf({})).toBeUndefined();
     expect(() => budgetChangeOf({ 'stages.tuned.with.epochs': '2' })).toThrow('keeps its recipe');
     expect(() => budgetChangeOf({ 'budget.usd': 'lots' })).toThrow('--set budget.usd=lots');
+    // What a shell makes of a variable that is not set.
+    expect(() => budgetChangeOf({ 'budget.usd': '' })).toThrow('there is no value behind the "="');
   });
 });
