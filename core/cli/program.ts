@@ -290,11 +290,14 @@ Examples:
     .summary('list stages, trainers, launchers, graders and sinks')
     .description('Lists what a recipe may use, and what each is for. Given the name of one, shows all that it takes.')
     .argument('[recipe]', 'a recipe file, to list its own plugins too; without one, what is installed here is listed')
-    .argument('[plugin/name]', 'the one to show with its inputs, outputs and options; needs no recipe before it')
+    .argument(
+      '[name]',
+      'PLUGIN/NAME, to show with its inputs, outputs and options, or a PLUGIN to list; needs no recipe before it',
+    )
     .option('--json', 'the plugins as JSON, with the schemas of their options')
     .addHelpText(
       'after',
-      '\nExamples:\n  simmer plugins\n  simmer plugins curation/load\n  simmer plugins my.yaml mine/stage',
+      '\nExamples:\n  simmer plugins\n  simmer plugins curation\n  simmer plugins curation/load\n  simmer plugins my.yaml mine/stage',
     )
     .action(action(async () => (await import('./commands/plugins.js')).plugins));
 

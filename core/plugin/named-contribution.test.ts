@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { PluginDescription } from './describe-plugin.js';
-import { contributionsNamed } from './named-contribution.js';
+import { contributionsNamed, pluginNamed } from './named-contribution.js';
 
 const none = { stages: {}, trainers: {}, launchers: {}, graders: {}, sinks: {} };
 const about = { version: '1.0.0', apiVersion: 1, source: 'built-in' };
@@ -25,6 +25,21 @@ describe('plugin/name', () => {
   ])('that is not there is answered with those that are: %s', (uses, hint) => {
     expect(() => contributionsNamed(uses, plugins)).toThrow(
       expect.objectContaining({ code: 'unknown_contribution', hint: expect.stringContaining(hint) }),
+    );
+  });
+});
+
+describe("a plugin's name", () => {
+  it('names that plugin', () => {
+    expect(pluginNamed('mine', plugins)).toEqual([plugins[1]]);
+  });
+
+  it.each([
+    ['curaton', 'Did you mean "curation"? `simmer plugins RECIPE curaton` looks'],
+    ['other', 'There is: curation, mine. `simmer plugins RECIPE other` looks'],
+  ])('that is not there is answered with those that are: %s', (name, hint) => {
+    expect(() => pluginNamed(name, plugins)).toThrow(
+      expect.objectContaining({ code: 'unknown_plugin', hint: expect.stringContaining(hint) }),
     );
   });
 });

@@ -43,3 +43,17 @@ export function contributionsNamed(
     hint: `${nearest} \`simmer plugins\` lists all; \`simmer plugins RECIPE ${uses}\` looks into the plugins that a recipe lists, too.`,
   });
 }
+
+/**
+ * The plugin of a name, as a list of one.
+ *
+ * @throws UserError `unknown_plugin`
+ */
+export function pluginNamed(wanted: string, plugins: readonly PluginDescription[]): readonly [PluginDescription] {
+  const found = plugins.find(({ name }) => name === wanted);
+  if (found !== undefined) return [found];
+  const names = plugins.map(({ name }) => name);
+  throw new UserError('unknown_plugin', `There is no plugin "${wanted}", and no recipe of that name.`, {
+    hint: `${suggestion(wanted, names)} \`simmer plugins RECIPE ${wanted}\` looks into the plugins that a recipe lists, too.`,
+  });
+}

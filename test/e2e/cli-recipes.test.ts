@@ -54,6 +54,13 @@ describe('for who writes a recipe', () => {
     expect([unknown.code, unknown.stderr]).toEqual([2, expect.stringContaining('Did you mean "curation/load"?')]);
   });
 
+  it('plugins lists what one plugin has', async () => {
+    const { code, stdout } = await simmer(['plugins', 'sft'], { cwd });
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/^stages(\n {2}sft\/.*)+\n\n$/)]);
+    const unknown = await simmer(['plugins', 'curaton'], { cwd });
+    expect([unknown.code, unknown.stderr]).toEqual([2, expect.stringContaining('Did you mean "curation"?')]);
+  });
+
   it('plugins tells one contribution of a plugin that a recipe lists', async () => {
     const example = join(import.meta.dirname, '../../docs/examples/keep-short/recipe.yaml');
     const { code, stdout } = await simmer(['plugins', example, 'keep-short/keep-short'], { cwd });

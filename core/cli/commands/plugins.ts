@@ -3,7 +3,7 @@ import type { Colors } from 'picocolors/types.js';
 import { exitCodes } from '../../errors.js';
 import { contributionKinds } from '../../plugin/check-shape.js';
 import type { PluginDescription } from '../../plugin/describe-plugin.js';
-import { contributionsNamed } from '../../plugin/named-contribution.js';
+import { contributionsNamed, pluginNamed } from '../../plugin/named-contribution.js';
 import { contributionLines } from '../contribution-lines.js';
 import { openWorkspace } from '../open-workspace.js';
 import { tableLines } from '../table.js';
@@ -12,32 +12,35 @@ import type { WorkspaceFlags } from '../workspace.js';
 
 /**
  * `simmer plugins`: what a recipe may use, or of one contribution all that it takes.
- * @param named the contribution, where `what` is the recipe that lists its plugin
+ * @param named the contribution, or a plugin, where `what` is the recipe that lists the plugin
  */
 export async function plugins(
   what: string | undefined,
   named: string | undefined,
   flags: WorkspaceFlags,
 ): Promise<number> {
-  const isAlone = named === undefined && what !== undefined && readsAsContribution(what);
-  const uses = isAlone ? what : named;
+  const isAlone = named === undefined && what !== undefined && readsAsName(what);
+  const name = isAlone ? what : named;
   await using workspace = await openWorkspace(flags);
   const described = await workspace.plugins(isAlone ? undefined : what);
   const colors = colorsFor(process.stdout);
   const { columns } = process.stdout;
-  if (uses !== undefined) {
-    for (const contribution of contributionsNamed(uses, described)) {
+  if (name?.includes('/')) {
+    for (const contribution of contributionsNamed(name, described)) {
       if (flags.json) await writeJson(contribution);
       else await writeLine(contributionLines(contribution, { width: columns || 80, colors }).join('\n'));
     }
-  } else if (flags.json) await writeJson(described);
-  else await writeLine(pluginLines(described, { colors, ...(columns ? { width: columns } : {}) }).join('\n'));
+    return exitCodes.ok;
+  }
+  const listed = name === undefined ? described : pluginNamed(name, described);
+  if (flags.json) await writeJson(listed);
+  else await writeLine(pluginLines(listed, { colors, ...(columns ? { width: columns } : {}) }).join('\n'));
   return exitCodes.ok;
 }
 
-/** `plugin/name`, unless it is the file of a recipe, or has the ending of one. */
-function readsAsContribution(text: string): boolean {
-  if (!/^[^./][^/]*\/[^/]+$/.test(text) || /\.(ya?ml|json)$/i.test(text)) return false;
+/** `plugin` or `plugin/name`, unless it is the file of a recipe, or has the ending of one. */
+function readsAsName(text: string): boolean {
+  if (!/^[^./][^/]*(\/[^/]+)?$/.test(text) || /\.(ya?ml|json)$/i.test(text)) return false;
   return statSync(text, { throwIfNoEntry: false })?.isFile() !== true;
 }
 
