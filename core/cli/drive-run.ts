@@ -24,6 +24,7 @@ export async function driveRun(options: DriveRunOptions): Promise<number> {
   const { stdout, lastSequence = 0 } = options;
   const stopping = new AbortController();
   let handle: StartedRun | undefined;
+  let isUnread = false;
   const stop = (reason: string) => {
     if (stopping.signal.aborted) return;
     stopping.abort(new UserError('interrupted', reason, { kind: 'interrupted' }));
@@ -35,8 +36,11 @@ export async function driveRun(options: DriveRunOptions): Promise<number> {
   using _signals = onInterrupt(stop);
   using _cancel = onCancel(stop, () => handle?.dropReplies());
   using _output = onOutputGone((error) => {
+    // Each write fails.
+    if (isUnread) return;
     const reason = error === undefined ? 'nobody reads the output' : `the output cannot be written: ${error.message}`;
-    if (error !== undefined && stdout === 'view') sayToPeople(`Stopping: ${reason}.`);
+    isUnread = true;
+    if (stdout === 'view') sayToPeople(`Stopping: ${reason}.`);
     stop(reason);
   });
 
@@ -48,7 +52,7 @@ export async function driveRun(options: DriveRunOptions): Promise<number> {
   if (stdout === 'events') {
     for await (const event of handle.follow(lastSequence + 1)) await writeJsonLine(event);
   }
-  return conclude(handle.runId, await handle.finished, console === undefined);
+  return conclude(handle.runId, await handle.finished, console === undefined || isUnread);
 }
 
 /** Beside events, people get their view on stderr, if that is a terminal which the events do not go to as well. */

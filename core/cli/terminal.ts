@@ -1,6 +1,7 @@
 import { Console } from 'node:console';
 import picocolors from 'picocolors';
 import type { Colors } from 'picocolors/types.js';
+import { UserError } from '../errors.js';
 import { redactor } from '../events/redaction.js';
 import { shortened } from '../shortened-text.js';
 import { wrapLine } from '../wrap-text.js';
@@ -100,8 +101,12 @@ export function visibleLines(text: string): string {
 }
 
 function endQuietly(error?: Error): void {
-  if (error !== undefined) throw error;
-  leave(0);
+  if (error === undefined) leave(0);
+  throw new UserError('output_not_written', `The output cannot be written: ${error.message}.`, {
+    kind: 'environment',
+    hint: 'See where stdout goes: the disk there may be full.',
+    cause: error,
+  });
 }
 
 /** Text with our colours in it, and whatever others wrote, without what else a terminal would obey. */

@@ -364,6 +364,14 @@ describe('a reader of stdout that goes away', () => {
     expect([code, stderr]).toEqual([0, '']);
   });
 
+  it('stops a run that people looked at, and says so where they still may read', async () => {
+    const { code, stderr } = await shell('simmer run small.yaml --home left -p count=20000 | head -1', { cwd });
+    expect(code).toBe(130);
+    expect(stderr).toMatch(
+      /^Stopping: nobody reads the output\.\nStopped \(nobody reads the output\)\. Go on with: simmer --home left resume small-/,
+    );
+  });
+
   it('stops a run gracefully, so that it can go on', async () => {
     const { code, stdout, stderr } = await shell('simmer run small.yaml --home gone -p count=20000 --json | head -1', {
       cwd,
