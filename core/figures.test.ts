@@ -42,4 +42,8 @@ describe('figures for people', () => {
     [1, '1 row'],
     [7473, '7,473 rows'],
   ])('counts %i rows as %s', (count, text) => expect(formatCounted(count, 'row')).toBe(text));
+
+  it('has what is not counted by an s', () => {
+    expect([1, 2].map((count) => formatCounted(count, 'reply', 'replies'))).toEqual(['1 reply', '2 replies']);
+  });
 });

@@ -34,9 +34,9 @@ export function formatCount(count: number): string {
   return grouped.format(Math.abs(count) < 100 ? Math.round(count * 10) / 10 : Math.round(count));
 }
 
-/** "1 row", "7,473 rows": what takes an s where there are several. */
-export function formatCounted(count: number, noun: string): string {
-  return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
+/** "1 row", "7,473 rows". @param several what it is called where there are several; by default with an s */
+export function formatCounted(count: number, noun: string, several = `${noun}s`): string {
+  return `${formatCount(count)} ${count === 1 ? noun : several}`;
 }
 
 /** "134.5M". */

@@ -1,3 +1,4 @@
+import { formatCounted } from '../figures.js';
 import type { Log } from '../plugin/log.js';
 import { EarlierReplies, type KeptReply } from './earlier-replies.js';
 import { ReplyJournal } from './reply-journal.js';
@@ -65,7 +66,9 @@ export class PaidReplies<Reply extends KeptReply> implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.allSettled(this.underWay);
     if (this.taken > 0)
-      this.log.info(`${this.taken} replies were paid for by earlier runs and were not asked for again.`);
+      this.log.info(
+        `Paid for by earlier runs and not asked for again: ${formatCounted(this.taken, 'reply', 'replies')}.`,
+      );
     await this.journal[Symbol.asyncDispose]();
   }
 

@@ -1,7 +1,7 @@
 import { readSync } from 'node:fs';
 import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { formatCount } from '../figures.js';
+import { formatCount, formatCounted } from '../figures.js';
 import type { Log } from '../plugin/log.js';
 import { parsedLine, wholeLines } from './reply-lines.js';
 
@@ -80,7 +80,9 @@ export class ReplyJournal<Entry extends PaidReply> implements AsyncDisposable {
       // What was under way when its core was killed may have been answered, and then it costs what it can.
       for (const dollars of journal.open.values()) journal.sums.dollars += dollars;
       journal.open.clear();
-      if (journal.size > 0) log?.info(`${journal.size} replies are kept from before and not asked for again.`);
+      if (journal.size > 0) {
+        log?.info(`Kept from before and not asked for again: ${formatCounted(journal.size, 'reply', 'replies')}.`);
+      }
       return journal;
     } catch (error) {
       await file.close();

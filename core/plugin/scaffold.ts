@@ -1,6 +1,7 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 import { UserError } from '../errors.js';
+import { formatCounted } from '../figures.js';
 import { builtInPlugins, pluginPackageFolder, simmerPackage } from './locate.js';
 
 /** Languages that there is a template for. */
@@ -41,9 +42,13 @@ export async function scaffoldPlugin({ name, language, kind, folder }: ScaffoldO
   }
   const there = await readdir(folder).catch(() => []);
   if (there.length > 0) {
-    throw new UserError('folder_not_empty', `${folder} is there already, with ${there.length} files in it.`, {
-      hint: 'Choose another name, or another place with --folder.',
-    });
+    throw new UserError(
+      'folder_not_empty',
+      `${folder} is there already, with ${formatCounted(there.length, 'file')} in it.`,
+      {
+        hint: 'Choose another name, or another place with --folder.',
+      },
+    );
   }
   const written: string[] = [];
   for (const template of templatesOf(language, kind)) {

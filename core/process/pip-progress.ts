@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import querystring from 'node:querystring';
+import { formatCounted } from '../figures.js';
 import type { PrepareContext } from '../plugin/definitions.js';
 
 const lookMilliseconds = 1_000;
@@ -51,7 +52,7 @@ export class PipProgress implements Disposable {
     } else if (installing !== undefined) {
       this.#download = undefined;
       this.#installing = installing.split(', ');
-      context.log.info(`Installing ${total} packages into the Python environment ${name}.`);
+      context.log.info(`Installing ${formatCounted(total, 'package')} into the Python environment ${name}.`);
     } else if (/^\s*(Collecting|Processing|Requirement already satisfied)/.test(line)) {
       this.#download = undefined;
       this.#collected += 1;

@@ -1,5 +1,6 @@
 import {
   askedMessages,
+  formatCounted,
   formatShare,
   type GenerationEvent,
   type GenerationRequest,
@@ -169,7 +170,7 @@ async function openJournal(
 ): Promise<SampleJournal> {
   const folder = served === undefined ? scratchFolder : await keptFolder(served.of);
   const journal = await SampleJournal.open(folder, log);
-  if (journal.size > 0) log.info(`${journal.size} samples are kept from an earlier attempt.`);
+  if (journal.size > 0) log.info(`Kept from an earlier attempt: ${formatCounted(journal.size, 'sample')}.`);
   if (served?.isPaid !== true) return journal;
   try {
     const { samples } = options.sampling;
@@ -179,7 +180,7 @@ async function openJournal(
       sample.of === digests.get(sample.promptId) &&
       sampleIndexOf(sample, options.sweep.rejection) < samples;
     const taken = await journal.takeFromBeside(folder, isWanted);
-    if (taken > 0) log.info(`${taken} samples were paid for by earlier runs and are not asked for again.`);
+    if (taken > 0) log.info(`Paid for by earlier runs and not asked for again: ${formatCounted(taken, 'sample')}.`);
     return journal;
   } catch (error) {
     await journal[Symbol.asyncDispose]();

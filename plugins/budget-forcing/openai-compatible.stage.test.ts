@@ -315,7 +315,7 @@ describe('budget-forcing/openai-compatible', () => {
       expect(second.rows.slice(0, 2)).toEqual(first.rows.slice(0, 2));
       expect(second.rows.map(({ id }) => id)).toEqual(['a/4/0', 'a/4/1', 'a/4/2', 'c/4/0', 'c/4/1', 'c/4/2']);
       expect(second.logged.map(({ message }) => message)).toContainEqual(
-        expect.stringContaining('2 samples were paid for by earlier runs'),
+        expect.stringMatching(/^Paid for by earlier runs .*: 2 samples\.$/),
       );
       // Fewer are no more than were asked for.
       const third = await asking(asked, () => again('third', url, { a: 'Why?' }, 1));

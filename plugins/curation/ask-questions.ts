@@ -2,6 +2,7 @@ import {
   type AskedByAnother,
   type Claim,
   type EarlierReplies,
+  formatCounted,
   type Pace,
   pace,
   type ReplyJournal,
@@ -122,7 +123,8 @@ async function* missingOf(
       progress.skip();
     } else yield question;
   }
-  if (taken > 0) log.info(`${taken} replies were paid for by earlier runs and are not asked for again.`);
+  if (taken > 0)
+    log.info(`Paid for by earlier runs and not asked for again: ${formatCounted(taken, 'reply', 'replies')}.`);
 }
 
 /** Each question once, from when no other stage, run or process asks it; at once where its reply is there. */

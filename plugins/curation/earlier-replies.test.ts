@@ -26,7 +26,7 @@ describe('a stage that asks an API, with other rows than before', () => {
     expect(second.rows('dataset').map(({ reasoning }) => reasoning)).toEqual(['about a', 'about b', 'about c']);
     expect(dollarsOf(second)).toBeCloseTo(0.001, 10);
     expect(second.logged.map(({ message }) => message)).toContainEqual(
-      expect.stringContaining('2 replies were paid for'),
+      expect.stringMatching(/^Paid for by earlier runs .*: 2 replies\.$/),
     );
 
     // What it took over is its own: the first run may be removed.

@@ -75,7 +75,7 @@ describe('curation/load from Hugging Face', () => {
     const none = loadWith({ sources: { pool: { path: path.replace('main', 'x*') } } });
     await expect(none).rejects.toMatchObject({
       code: 'not_found',
-      message: expect.stringContaining('matches none of the 4 files'),
+      message: expect.stringContaining("matches none of the dataset's 4 files"),
     });
     // Thirty stars fit a name of sixty letters in more ways than can be tried.
     const slow = loadWith({ sources: { pool: { path: path.replace('test', `${'*a'.repeat(30)}b`) } } });

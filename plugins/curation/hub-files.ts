@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import {
   fitsPattern,
   formatBytes,
+  formatCounted,
   formatDuration,
   isGlob,
   type Pace,
@@ -69,7 +70,7 @@ async function matchingNames(at: HubFile, where: Where): Promise<readonly string
   }
   const matched = names.filter((name) => fitsPath(name, at.path)).sort();
   if (matched.length > 0) return matched;
-  throw new UserError('not_found', `${at.uri} matches none of the ${names.length} files of the dataset.`, {
+  throw new UserError('not_found', `${at.uri} matches none of the dataset's ${formatCounted(names.length, 'file')}.`, {
     kind: 'environment',
     hint: `It has, for example, ${names.slice(0, 5).join(', ')}.`,
   });

@@ -2,6 +2,7 @@ import {
   type Columns,
   defineStage,
   formatCount,
+  formatCounted,
   manyInputs,
   pace,
   type Row,
@@ -90,7 +91,7 @@ export const mix = defineStage({
     }
     const dataset = await context.artifacts.writeDataset(rows(), { columns });
     await steps.finish();
-    const parts = taken.map((rows, index) => `${formatCount(rows)} rows of dataset ${index + 1}`);
+    const parts = taken.map((rows, index) => `${formatCounted(rows, 'row')} of dataset ${index + 1}`);
     const isShort = options.count !== undefined && dataset.rowCount < options.count;
     const asked = isShort ? `; ${formatCount(options.count ?? 0)} were asked for` : '';
     context.log.info(`The mix has ${parts.join(', ')}${asked}.`);

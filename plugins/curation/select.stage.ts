@@ -1,4 +1,14 @@
-import { defineStage, formatCount, input, numberIn, pace, type Row, requireColumns, textIn } from 'simmerkit';
+import {
+  defineStage,
+  formatCount,
+  formatCounted,
+  input,
+  numberIn,
+  pace,
+  type Row,
+  requireColumns,
+  textIn,
+} from 'simmerkit';
 import { characterCount } from './characters.js';
 import { type SelectOptions, selectOptions } from './options.js';
 import { patternProblems } from './pattern-problems.js';
@@ -66,7 +76,7 @@ export const select = defineStage({
     const { chosen } = await selectRows(candidates, settings, () => drawing.step());
     if (method !== 'all' && candidates.length < count) {
       context.log.info(
-        `There are ${formatCount(candidates.length)} rows, and ${formatCount(count)} were asked for: all are taken.`,
+        `The dataset has ${formatCounted(candidates.length, 'row')}, and ${formatCount(count)} were asked for: all are taken.`,
       );
     }
     const verdictOn: VerdictOn = (index) => {

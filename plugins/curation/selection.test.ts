@@ -179,7 +179,7 @@ describe('curation/select', () => {
       (await runStage(select, { options: { method: 'random', count }, inputs: { dataset } })).logged;
     expect(await told(4)).toEqual([]);
     expect(await told(5)).toEqual([
-      { level: 'info', message: 'There are 4 rows, and 5 were asked for: all are taken.' },
+      { level: 'info', message: 'The dataset has 4 rows, and 5 were asked for: all are taken.' },
     ]);
   });
 

@@ -1,6 +1,6 @@
 import {
   defineStage,
-  formatCount,
+  formatCounted,
   historyIn,
   input,
   pace,
@@ -54,7 +54,7 @@ export const split = defineStage({
     const heldout = await context.artifacts.writeDataset(rowsOn(sides.heldout), { columns, metadata });
     await steps.finish();
     if (heldout.rowCount > sides.heldout.size) {
-      const counts = `${formatCount(sides.heldout.size)} questions in ${formatCount(heldout.rowCount)} rows`;
+      const counts = `${formatCounted(sides.heldout.size, 'question')} in ${formatCounted(heldout.rowCount, 'row')}`;
       context.log.warning(
         `Held out are ${counts}, and stages that have a model answer them refuse a question that comes twice: put ` +
           'curation/deduplicate before this one.',
@@ -110,7 +110,7 @@ export async function splitQuestions(
 ): Promise<{ readonly train: ReadonlySet<string>; readonly heldout: ReadonlySet<string> }> {
   const heldout = heldoutOf(questions.length, options.heldout);
   if (heldout === 0) {
-    const message = `\`heldout: ${options.heldout}\` of ${formatCount(questions.length)} questions is none.`;
+    const message = `\`heldout: ${options.heldout}\` of ${formatCounted(questions.length, 'question')} is none.`;
     throw new UserError('too_few_rows', message, { kind: 'runFailed', hint: 'Raise `heldout`, or load more.' });
   }
   const train = options.train ?? questions.length - heldout;

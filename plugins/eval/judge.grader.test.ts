@@ -272,12 +272,12 @@ describe('what a judge was paid for', () => {
     await judged('first', { url }, 'a', 'unclear');
     expect(await judged('first', { url }, 'a', 'unclear', 'b')).toEqual({
       verdicts: ['right', 'unparsed', 'right'],
-      told: [expect.stringContaining('4 replies are kept from before')],
+      told: [expect.stringMatching(/^Kept from before .*: 4 replies\.$/)],
     });
     expect(asked).toHaveLength(1 + 3 + 1);
     expect(await judged('second', { url }, 'a', 'b', 'c')).toEqual({
       verdicts: ['right', 'right', 'right'],
-      told: [expect.stringContaining('2 replies were paid for by earlier runs')],
+      told: [expect.stringMatching(/^Paid for by earlier runs .*: 2 replies\.$/)],
     });
     expect(asked).toHaveLength(6);
     // What it took over is its own: the first run may be removed.

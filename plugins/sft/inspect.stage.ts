@@ -1,4 +1,4 @@
-import { defineStage, input, optionalInput, requireColumns, UserError, z } from 'simmerkit';
+import { defineStage, formatCounted, input, optionalInput, requireColumns, UserError, z } from 'simmerkit';
 import { hyperparametersOf } from './hyperparameters.js';
 import { trainOptions } from './options.js';
 
@@ -24,7 +24,7 @@ export const inspect = defineStage({
     requireColumns(dataset, ['prompt', 'completion'], 'The training data');
     const present = rows.filter((row) => row < dataset.rowCount);
     if (present.length === 0) {
-      throw new UserError('no_such_row', `The training data has ${dataset.rowCount} rows.`, {
+      throw new UserError('no_such_row', `The training data has ${formatCounted(dataset.rowCount, 'row')}.`, {
         hint: 'Rows are counted from 0.',
       });
     }

@@ -1,5 +1,5 @@
 import { exitCodes } from '../../errors.js';
-import { formatShare } from '../../figures.js';
+import { formatCounted, formatShare } from '../../figures.js';
 import { measureScaling } from '../../metrics/scaling.js';
 import { readScalingFile } from '../../metrics/scaling-file.js';
 import { tableLines } from '../table.js';
@@ -39,6 +39,6 @@ export async function evalMetrics(file: string, flags: { readonly json?: boolean
     ['scaling, raw', scalingPerToken?.toFixed(5) ?? '–', missing.scaling ?? 'points of accuracy per thinking token'],
     ['performance', formatShare(performance), 'best accuracy'],
   ]);
-  await writeLine([...lines, '', `${runs.length} runs; accuracy read as ${accuracyUnit}`].join('\n'));
+  await writeLine([...lines, '', `${formatCounted(runs.length, 'run')}; accuracy read as ${accuracyUnit}`].join('\n'));
   return exitCodes.ok;
 }

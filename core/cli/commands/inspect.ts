@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Colors } from 'picocolors/types.js';
 import { exitCodes } from '../../errors.js';
+import { formatCounted } from '../../figures.js';
 import type { Inspection } from '../../recipe/inspection.js';
 import type { InspectedRow } from '../../trainer/trainer.js';
 import { driveRun } from '../drive-run.js';
@@ -46,5 +47,5 @@ export function rowText({ row, tokens, trained, truncated }: InspectedRow, color
   }
   const mark = colors.isColorSupported ? colors.green : (text: string) => `⟦${text}⟧`;
   const text = spans.map((span) => (span.isTrained ? mark(span.text) : colors.dim(span.text))).join('');
-  return `${colors.bold(`row ${row}`)}: ${tokens.length} tokens, ${count} trained${cut}${empty}\n${text}`;
+  return `${colors.bold(`row ${row}`)}: ${formatCounted(tokens.length, 'token')}, ${count} trained${cut}${empty}\n${text}`;
 }

@@ -3,6 +3,7 @@ import type { ArtifactStore } from '../../artifacts/artifact-store.js';
 import { RowFinder } from '../../artifacts/find-rows.js';
 import { nearestName } from '../../document/nearest-name.js';
 import { UserError } from '../../errors.js';
+import { formatCounted } from '../../figures.js';
 import type { Plan, PlannedStage, StageReference } from '../../recipe/plan.js';
 import { startOf } from '../../shortened-text.js';
 import { readPlan } from '../run-folder.js';
@@ -158,14 +159,18 @@ async function findId(
   const nearest = found.length > 0 ? undefined : nearestName(wanted, await finder.idsLike(read, wanted, idsShown));
   const all = await finder.countIds(read);
   const meant = nearest === undefined ? '' : `Did you mean ${nearest}? `;
-  throw new UserError('row_not_found', `No row of the run has the id "${wanted}"; it has ${all} ids.`, {
-    hint:
-      all === 0
-        ? 'None of its stages that are done made a table with a column `id`.'
-        : found.length > 0
-          ? ['It stands in the question of these rows; give the id of one:', ...found].join('\n  ')
-          : `${meant}Words of its question find a row's id. So does an id of your own, which another column has: \`simmer rows ${runId} STAGE.OUTPUT --where COLUMN=ID\` shows the row. Or look into the column \`id\` of a table: \`simmer artifacts ${runId}\` lists them (\`--get\` copies one), and \`simmer rows ${runId} STAGE.OUTPUT\` shows rows of one.`,
-  });
+  throw new UserError(
+    'row_not_found',
+    `No row of the run has the id "${wanted}"; it has ${formatCounted(all, 'id')}.`,
+    {
+      hint:
+        all === 0
+          ? 'None of its stages that are done made a table with a column `id`.'
+          : found.length > 0
+            ? ['It stands in the question of these rows; give the id of one:', ...found].join('\n  ')
+            : `${meant}Words of its question find a row's id. So does an id of your own, which another column has: \`simmer rows ${runId} STAGE.OUTPUT --where COLUMN=ID\` shows the row. Or look into the column \`id\` of a table: \`simmer artifacts ${runId}\` lists them (\`--get\` copies one), and \`simmer rows ${runId} STAGE.OUTPUT\` shows rows of one.`,
+    },
+  );
 }
 
 const idsShown = 5;
