@@ -51,6 +51,22 @@ export class RowFinder implements Disposable {
   }
 
   /**
+   * The ids of the first rows that have a text, or the integer that it spells, in one of some columns, and in which.
+   * @throws UserError `artifact_damaged`
+   */
+  async idsWith(table: TableArtifact, columns: readonly string[], text: string, count: number) {
+    const where = columns.map((name) => `CAST(${quoteName(name)} AS VARCHAR) = $1`);
+    const places = where.map((holds, index) => `WHEN ${holds} THEN ${index}`).join(' ');
+    const rows = await this.#query(
+      table,
+      (file) =>
+        `SELECT DISTINCT id, CASE ${places} END AS place FROM ${parquet(file)} WHERE ${where.join(' OR ')} ORDER BY id LIMIT ${count}`,
+      [text],
+    );
+    return rows.map(({ id, place }) => ({ id: String(id), column: columns[Number(place)] as string }));
+  }
+
+  /**
    * Where the rows are whose column has the value: places from 1, in their order. None where the table has a column of the
    * name by which DuckDB calls them.
    * @throws UserError `artifact_damaged`

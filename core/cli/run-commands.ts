@@ -125,7 +125,10 @@ export function addRunCommands(program: Command, action: CommandAction): void {
         'was chosen, and what models answered to it.',
     )
     .addArgument(runArgument())
-    .argument('<row>', 'the id of a row, the beginning of it, or words of its question, such as "day 561"')
+    .argument(
+      '<row>',
+      'the id of a row, the beginning of it, an id of yours in another column, or words of its question, such as "day 561"',
+    )
     .addOption(homeOption())
     .option('--json', 'the history as JSON')
     .addHelpText('after', '\nExample:\n  simmer explain latest 4f1c22ab90d1e3c7')

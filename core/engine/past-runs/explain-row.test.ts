@@ -58,6 +58,21 @@ const plugin = definePlugin({
         };
       },
     }),
+    owned: defineStage({
+      description: '',
+      options: z.strictObject({}),
+      inputs: {},
+      outputs: { dataset },
+      run: async ({ artifacts }) => {
+        const owned = [
+          { id: 'aaaa1111', question: 'Why?', key: 'q-1', number: 5 },
+          { id: 'aaaa2222', question: 'What is 17?', key: 'q-2', number: 17 },
+          { id: 'bbbb3333', question: 'Is q-1 before 17?', key: 'q-2', number: 6 },
+        ];
+        const ownColumns = { id: 'VARCHAR', question: 'VARCHAR', key: 'VARCHAR', number: 'BIGINT' };
+        return { dataset: await artifacts.writeDataset(owned, { columns: ownColumns }) };
+      },
+    }),
     files: defineStage({
       description: '',
       options: z.strictObject({}),
@@ -223,7 +238,7 @@ describe('explainRow', () => {
       hint: expect.stringContaining('Did you mean aaaa2222? '),
     });
     const hint = expect.stringMatching(
-      /^Words of its question .* `simmer rows \S+ STAGE\.OUTPUT --where COLUMN=ID`.* `simmer artifacts \S+` lists them .*, and `simmer rows \S+ STAGE\.OUTPUT` shows/,
+      /^Words of its question .* id of your own .* `simmer artifacts \S+` lists them .*, and `simmer rows \S+ STAGE\.OUTPUT` shows/,
     );
     await expect(explained('mydata.csv:8')).rejects.toMatchObject({ code: 'row_not_found', hint });
     await expect(explained("x' OR 1=1 --")).rejects.toMatchObject({ code: 'row_not_found' });
@@ -232,6 +247,17 @@ describe('explainRow', () => {
   it('tells of the row that alone has a text in its question, though the question stands in several tables', async () => {
     expect(await explained('IS 4?')).toMatchObject({ id: 'cccc4444' });
     expect(await explained('What  is\n4?')).toMatchObject({ id: 'cccc4444' });
+  });
+
+  it('takes an id of the author, which another column has, and lists the rows where several have it', async () => {
+    const own = await harness.run('{ name: own, stages: { pool: { uses: test/owned } } }');
+    const idOf = async (key: string) => (await explainRow(own, key, store)).id;
+    // What has it as it is comes before what has it in its question.
+    expect([await idOf('q-1'), await idOf('17')]).toEqual(['aaaa1111', 'aaaa2222']);
+    await expect(idOf('q-2')).rejects.toMatchObject({
+      code: 'row_not_found',
+      hint: 'It stands in these rows; give the id of one:\n  aaaa2222  column key\n  bbbb3333  column key',
+    });
   });
 
   it('lists rows that have a text in their question, a question once', async () => {

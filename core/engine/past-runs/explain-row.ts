@@ -65,8 +65,9 @@ type Outputs = ReadonlyMap<string, Table>;
 /**
  * Follows one row through the tables that a run's stages made. Knows no stage: it reads tables that have an `id`,
  * decisions (`id`, `kept`, `rule`, `evidence`), and graded answers (`prompt_id`, `verdict`).
- * @param idOrPrefix a row's id, or the beginning of one (from 4 characters on) that no other row shares, or words that
- * stand in the question of this row alone; those of several are answered with their ids
+ * @param idOrPrefix a row's id, or the beginning of one (from 4 characters on) that no other row shares, or what this row
+ * alone has in another column, such as an id of the author's, or words that stand in the question of this row alone; what
+ * several have is answered with their ids
  * @throws UserError `row_not_found`, `row_ambiguous`, `artifact_missing`
  */
 export async function explainRow(run: RunOfHome, idOrPrefix: string, store: ArtifactStore): Promise<RowHistory> {
@@ -152,10 +153,14 @@ async function findId(
       hint: `Type more of it: ${ids.join(', ')}.`,
     });
   }
+  const named = await findInColumns(wanted, read, finder);
   const questions = await findQuestions(wanted, read, finder);
-  const [only, ...others] = questions.keys();
-  if (only !== undefined && others.length === 0) return only;
-  const found = [...questions].map(([id, question]) => `${id}  ${question}`);
+  const [only, ...others] = new Set([...named.keys(), ...questions.keys()]);
+  if (only !== undefined && (others.length === 0 || named.size === 1)) return only;
+  const found = [
+    ...[...named].map(([id, column]) => `${id}  column ${column}`),
+    ...[...questions].map(([id, question]) => `${id}  ${question}`),
+  ];
   const nearest = found.length > 0 ? undefined : nearestName(wanted, await finder.idsLike(read, wanted, idsShown));
   const all = await finder.countIds(read);
   const meant = nearest === undefined ? '' : `Did you mean ${nearest}? `;
@@ -167,14 +172,34 @@ async function findId(
         all === 0
           ? 'None of its stages that are done made a table with a column `id`.'
           : found.length > 0
-            ? ['It stands in the question of these rows; give the id of one:', ...found].join('\n  ')
-            : `${meant}Words of its question find a row's id. So does an id of your own, which another column has: \`simmer rows ${runId} STAGE.OUTPUT --where COLUMN=ID\` shows the row. Or look into the column \`id\` of a table: \`simmer artifacts ${runId}\` lists them (\`--get\` copies one), and \`simmer rows ${runId} STAGE.OUTPUT\` shows rows of one.`,
+            ? ['It stands in these rows; give the id of one:', ...found].join('\n  ')
+            : `${meant}Words of its question find a row, too, and so does an id of your own that another column has. Or look into the column \`id\` of a table: \`simmer artifacts ${runId}\` lists them (\`--get\` copies one), and \`simmer rows ${runId} STAGE.OUTPUT\` shows rows of one.`,
     },
   );
 }
 
 const idsShown = 5;
 const questionsShown = 5;
+
+/** Ids of the first rows that have a text as it is in another column, such as an id of their author's, and in which. */
+async function findInColumns(
+  text: string,
+  tables: readonly Table[],
+  finder: RowFinder,
+): Promise<ReadonlyMap<string, string>> {
+  const found = new Map<string, string>();
+  for (const table of tables) {
+    if (isDecisions(table)) continue;
+    const columns = Object.entries(table.columns)
+      .filter(([name, type]) => name !== 'id' && name !== 'question' && /^VARCHAR$|INT/.test(type))
+      .map(([name]) => name);
+    if (columns.length === 0) continue;
+    for (const { id, column } of await finder.idsWith(table, columns, text, idsShown)) {
+      if (!found.has(id) && found.size < idsShown) found.set(id, column);
+    }
+  }
+  return found;
+}
 
 /** Ids and beginnings of the questions that a text stands in, of the first such rows. */
 async function findQuestions(
