@@ -1,32 +1,48 @@
 import type { Plan } from '../recipe/plan.js';
 import type { StagePreview } from './run-outcome.js';
 
-/** A secret that is not set, and the stages that will fail for it. */
+/** A secret that is not set, and what will fail for it. */
 export interface MissingSecret {
   readonly variable: string;
+  /** Names of stages that name it. */
   readonly stages: readonly string[];
+  /** Sinks that name it: `plugin/sink`. */
+  readonly sinks: readonly string[];
 }
 
-/** Secrets that stages name and that the environment lacks; of stages that the cache has nothing is asked. */
+/** Secrets that a plan names and that the environment lacks; of stages that the cache has nothing is asked. */
 export async function missingSecrets(
   plan: Plan,
   preview: () => Promise<readonly StagePreview[]>,
 ): Promise<readonly MissingSecret[]> {
-  const lacking = plan.stages.filter(({ secrets = [] }) => secrets.some(isUnset));
-  if (lacking.length === 0) return [];
-  const hits = new Set((await preview()).filter(({ cache }) => cache === 'hit').map(({ stage }) => stage));
-  const left = lacking.filter(({ name }) => !hits.has(name));
-  const variables = new Set(left.flatMap(({ secrets = [] }) => secrets.filter(isUnset)));
-  return [...variables].map((variable) => ({
-    variable,
-    stages: left.filter(({ secrets = [] }) => secrets.includes(variable)).map(({ name }) => name),
-  }));
+  const stages = unsetIn(plan.stages);
+  const previews = stages.length === 0 ? [] : await preview();
+  const hits = new Set(previews.filter(({ cache }) => cache === 'hit').map(({ stage }) => stage));
+  const left = stages.filter(({ name }) => !hits.has(name));
+  const sinks = unsetIn(plan.sinks.map(({ uses, secrets }) => ({ name: uses, secrets })));
+  const variables = new Set([...left, ...sinks].flatMap(({ unset }) => unset));
+  return [...variables].map((variable) => {
+    const namesOf = (parts: typeof left) =>
+      parts.filter(({ unset }) => unset.includes(variable)).map(({ name }) => name);
+    return { variable, stages: namesOf(left), sinks: namesOf(sinks) };
+  });
+}
+
+function unsetIn(parts: readonly { readonly name: string; readonly secrets?: readonly string[] | undefined }[]) {
+  return parts
+    .map(({ name, secrets = [] }) => ({ name, unset: secrets.filter(isUnset) }))
+    .filter(({ unset }) => unset.length > 0);
 }
 
 /** What people are told of one, before hours of other stages have gone by. */
-export function missingSecretLine({ variable, stages }: MissingSecret): string {
-  const these = stages.length === 1 ? `stage ${stages[0]} needs` : `stages ${stages.join(', ')} need`;
-  return `The environment variable ${variable}, which ${these}, is not set.`;
+export function missingSecretLine({ variable, stages, sinks }: MissingSecret): string {
+  const those = [...listed('stage', stages), ...listed('sink', sinks)].join(' and ');
+  const need = stages.length + sinks.length === 1 ? 'needs' : 'need';
+  return `The environment variable ${variable}, which ${those} ${need}, is not set.`;
+}
+
+function listed(what: string, names: readonly string[]): readonly string[] {
+  return names.length === 0 ? [] : [`${what}${names.length === 1 ? '' : 's'} ${names.join(', ')}`];
 }
 
 function isUnset(variable: string): boolean {

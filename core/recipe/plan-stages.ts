@@ -11,7 +11,7 @@ import { type CheckedOptions, checkOptions, codeDigestOf, guardedAnswer } from '
 import { inParts } from './in-parts.js';
 import type { PlannedStage, StageReference } from './plan.js';
 import type { PlanScope } from './plan-scope.js';
-import { type CheckedTrainer, checkEntryName, withoutNulls } from './plan-trainers.js';
+import { type CheckedTrainer, checkEntryName, namedSecrets, withoutNulls } from './plan-trainers.js';
 import { plannedResources, type RecipeResources, stageShape } from './recipe-shape.js';
 
 type Inputs = PlannedStage['inputs'];
@@ -181,7 +181,7 @@ export async function planStage(stage: CheckedStage, recipeSeed: number): Promis
     semanticOptions: options.semanticOptions,
     inputs,
     trainers: [...new Set(options.trainers.map((trainer) => trainer.name))],
-    ...(options.secrets.length === 0 ? {} : { secrets: options.secrets }),
+    ...namedSecrets(options.secrets),
     resources: {
       cpus: 1,
       ...(await guardedAnswer(uses, async () =>

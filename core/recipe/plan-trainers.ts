@@ -7,7 +7,7 @@ import { checkAnswer } from '../plugin/check-answer.js';
 import type { LauncherDefinition, TrainerDefinition } from '../plugin/definitions.js';
 import type { Resources } from '../plugin/resources.js';
 import { type CheckedOptions, checkUsed, guardedAnswer } from './checked-options.js';
-import type { PlannedTrainer } from './plan.js';
+import type { PlannedSink, PlannedTrainer } from './plan.js';
 import type { PlanScope } from './plan-scope.js';
 import { entryName, plannedResources, type RecipeResources, sinkShape, trainerShape } from './recipe-shape.js';
 
@@ -135,7 +135,7 @@ export async function planTrainer(
 }
 
 /** Checks the sinks of a recipe. Those with a problem are left out. */
-export async function checkSinks(scope: PlanScope, sinks: readonly unknown[]) {
+export async function checkSinks(scope: PlanScope, sinks: readonly unknown[]): Promise<readonly PlannedSink[]> {
   const checked = await Promise.all(
     sinks.map(async (raw, index) => {
       const path: Path = ['sinks', index];
@@ -149,10 +149,15 @@ export async function checkSinks(scope: PlanScope, sinks: readonly unknown[]) {
       });
       if (shaped === undefined) return undefined;
       const sink = await checkUsed(scope, scope.catalog.sink(shaped.uses), shaped, path);
-      return sink && { uses: shaped.uses, options: sink.options.options };
+      return sink && { uses: shaped.uses, options: sink.options.options, ...namedSecrets(sink.options.secrets) };
     }),
   );
   return checked.filter((sink) => sink !== undefined);
+}
+
+/** As the plan has them: not at all where there are none. */
+export function namedSecrets(secrets: readonly string[]): { readonly secrets?: readonly string[] } {
+  return secrets.length === 0 ? {} : { secrets };
 }
 
 /** Adds a problem for a name that no reference could spell. */

@@ -29,6 +29,15 @@ export interface PlannedTrainer {
   readonly codeDigest: string;
 }
 
+/** A sink of the plan. */
+export interface PlannedSink {
+  /** `plugin/sink`. */
+  readonly uses: string;
+  readonly options: { readonly [key: string]: Json };
+  /** Environment variables of the secrets that its options name. */
+  readonly secrets?: readonly string[];
+}
+
 /** A stage of the plan. */
 export interface PlannedStage {
   readonly name: string;
@@ -74,7 +83,7 @@ export interface Plan {
   readonly plugins: Readonly<Record<string, PlannedPlugin>>;
   readonly trainers: Readonly<Record<string, PlannedTrainer>>;
   /** Sinks of the run besides the built-in ones. */
-  readonly sinks: readonly { readonly uses: string; readonly options: { readonly [key: string]: Json } }[];
+  readonly sinks: readonly PlannedSink[];
   readonly stages: readonly PlannedStage[];
   /** What the command line changed in the recipe, in its words: `--set seed=2`. Not part of the digest. */
   readonly changes?: readonly string[];

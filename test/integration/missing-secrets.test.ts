@@ -1,4 +1,4 @@
-import { defineGrader, definePlugin, defineStage, graderChoice, secretVariable, z } from 'simmerkit';
+import { defineGrader, definePlugin, defineSink, defineStage, graderChoice, secretVariable, z } from 'simmerkit';
 import { RunHarness } from 'simmerkit/testing';
 import { afterEach, expect, it } from 'vitest';
 
@@ -17,6 +17,13 @@ const plugin = definePlugin({
       description: 'Takes a key, and is never asked.',
       options: keyed,
       start: () => Promise.reject(new Error('nobody asks it')),
+    }),
+  },
+  sinks: {
+    tells: defineSink({
+      description: 'Takes a key, and tells nobody.',
+      options: keyed,
+      open: () => ({ onEvent: () => undefined }),
     }),
   },
   stages: {
@@ -58,4 +65,15 @@ it('a secret that is set is no word in the log', async () => {
   process.env[variable] = 'sesame';
   await using harness = await RunHarness.create({ plugins: [plugin] });
   expect((await harness.run(recipe)).eventsOf('log.written')).toEqual([]);
+});
+
+it('a secret that a sink needs is told in every run, beside the stages that need it', async () => {
+  await using harness = await RunHarness.create({ plugins: [plugin] });
+  const told = async () => {
+    const sinks = `sinks: [{ uses: secretive/tells, with: { apiKeyVariable: ${variable} } }]`;
+    return (await harness.run(`${recipe}${sinks}`)).eventsOf('log.written').map(({ data }) => data.message);
+  };
+  const and = (those: string) => `The environment variable ${variable}, which ${those}, is not set.`;
+  expect(await told()).toEqual([and('stages own, judged and sink secretive/tells need')]);
+  expect(await told()).toEqual([and('sink secretive/tells needs')]);
 });
