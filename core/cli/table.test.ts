@@ -19,6 +19,11 @@ describe('a table', () => {
       '     and on',
     ]));
 
+  it('leaves columns out, one after the other, until its lines are no wider than they may be', () => {
+    const lines = (width: number) => tableLines([['a', 'bb', '1', 'last']], { right: [2], drop: [1, 2], width });
+    expect([14, 13, 10, 9].map(lines)).toEqual([['a  bb  1  last'], ['a  1  last'], ['a  1  last'], ['a  last']]);
+  });
+
   it('ends no line in spaces', () =>
     expect(
       tableLines([

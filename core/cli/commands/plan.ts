@@ -93,7 +93,12 @@ function planLines(
     `${colors.bold(plan.recipe)}  ${colors.dim(`seed ${plan.seed}, plan ${planDigest(plan).slice(0, 12)}`)}`,
     ...paramLines(plan, colors),
     '',
-    ...tableLines([heading, ...stages], { indent: ' ', right: [0] }),
+    ...tableLines([heading, ...stages], {
+      indent: ' ',
+      right: [0],
+      width,
+      drop: [heading.length - 1, heading.length - 2, 2],
+    }),
     '',
     ...(trainers.length === 0 ? [] : [colors.dim('trainers'), ...tableLines(trainers, { indent: '  ' }), '']),
     ...(plan.budget === undefined ? [] : [`${colors.dim('budget')}  ${budgetText(plan.budget)}`, '']),

@@ -56,7 +56,7 @@ function pluginLines(
         description + (plugin.source === 'built-in' ? '' : colors.dim(`  (${plugin.source} ${plugin.version})`)),
       ]),
     );
-    const layout = { indent: '  ', ...(width === undefined ? {} : { width }) };
+    const layout = { indent: '  ', width };
     return rows.length === 0 ? [] : [colors.dim(kind), ...tableLines(rows, layout), ''];
   });
 }

@@ -46,6 +46,23 @@ it('leaves the recipe, which ids begin with, out of lines that are too narrow fo
   expect(runLines([{ ...run, runId: 'study-1' }], { ...options, width: 70 })[0]).toContain('recipe');
 });
 
+it('leaves more out of narrower lines, and has what was changed below them', () => {
+  const changes = ['--set stages.tuned.seed=8'];
+  const options = { now: new Date('2026-01-01T00:02:00.000Z'), colors: picocolors.createColors(false) };
+  const lines = (width: number) =>
+    runLines([{ ...run, runId: 'study-20260101-000000-1a2b', changes }], { ...options, width });
+  expect(lines(80)).toEqual([
+    'run                         status     stages  events     started    took',
+    'study-20260101-000000-1a2b  completed     3/3       9  2m 00s ago  1m 00s',
+    '  --set stages.tuned.seed=8',
+  ]);
+  expect(lines(60)).toEqual([
+    'run                         status     stages     started',
+    'study-20260101-000000-1a2b  completed     3/3  2m 00s ago',
+    '  --set stages.tuned.seed=8',
+  ]);
+});
+
 it('prints what others gave their runs in one line, and nothing that a terminal would obey', () => {
   const changes = [`-p note=\u001b]0;title\u0007\u009b2J\nstudy-9  study  completed ${'x'.repeat(999)}`];
   const options = { now: new Date('2026-01-01T00:02:00.000Z'), colors: picocolors.createColors(false) };

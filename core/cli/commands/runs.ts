@@ -4,6 +4,7 @@ import type { RunSummary } from '../../engine/run-outcome.js';
 import { secondsBetween } from '../../engine/spending/spending-state.js';
 import { exitCodes } from '../../errors.js';
 import { formatCount, formatDuration } from '../../figures.js';
+import { wrapLine } from '../../wrap-text.js';
 import { openWorkspace } from '../open-workspace.js';
 import { simmerCall } from '../simmer-call.js';
 import { tableLines } from '../table.js';
@@ -52,18 +53,23 @@ export function runLines(summaries: readonly RunSummary[], options: RunLinesOpti
   const table = [heading, ...rows];
   const right = [3, 4, 5, 6];
   if (width === undefined) return tableLines(table, { right });
-  const beforeChanged = tableLines(
-    table.map((row) => row.slice(0, -1)),
-    { right },
-  );
-  const leftForChanged = width - Math.max(...beforeChanged.map((line) => stringWidth(line)));
+  const withoutChanged = table.map((row) => row.slice(0, -1));
+  const leftForChanged = (drop: readonly number[]) => {
+    const columns = withoutChanged.map((row) => row.filter((_, column) => !drop.includes(column)));
+    return width - Math.max(...tableLines(columns).map((line) => stringWidth(line)));
+  };
   const hasChanged = summaries.some((run) => changedOf(run).length > 0);
-  if (leftForChanged >= (hasChanged ? leastForChanged : 0)) return tableLines(table, { right, width });
+  if (leftForChanged([]) >= (hasChanged ? leastForChanged : 0)) return tableLines(table, { right, width });
   // The id begins with the recipe's name.
-  return tableLines(
-    table.map(([id = '', , ...others]) => [id, ...others]),
-    { right: right.map((column) => column - 1), width },
-  );
+  if (hasChanged && leftForChanged([1]) >= leastForChanged) {
+    const others = table.map((row) => row.toSpliced(1, 1));
+    return tableLines(others, { right: right.map((column) => column - 1), width });
+  }
+  const lines = tableLines(withoutChanged, { right, width, drop: [1, 4, 6, 3] });
+  return lines.flatMap((line, row) => [
+    line,
+    ...(row === 0 || table[row]?.at(-1) === '' ? [] : wrapLine(`  ${table[row]?.at(-1)}`, width).map(colors.dim)),
+  ]);
 }
 
 /** Of a column, with the space before it: in less of it, what the command line changed is hard to read. */
