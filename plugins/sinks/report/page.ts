@@ -93,8 +93,10 @@ ${comparisons.length > 0 ? ofEach(comparisons, accuracySection) : isGraded ? gra
 ${hasThinking ? thinkingSections(data, isGraded) : undefined}
 <h2>${hasThinking ? 'Traces' : 'Answers'} before and after</h2>
 ${comparisons.every(({ traces }) => traces.length === 0) ? nothing(data.browsed.problems.length === 0 ? 'No graded traces in this run.' : 'No two models were compared; every graded trace is below.') : tracesSection(data, hasThinking)}
+<section class="samples">
 <h2>Every sample</h2>
-${data.browsed.problems.length === 0 ? nothing('No graded answers in this run.') : sampleBrowser(data.browsed)}`;
+${data.browsed.problems.length === 0 ? nothing('No graded answers in this run.') : sampleBrowser(data.browsed)}
+</section>`;
 }
 
 function thinkingSections(data: ReportData, isGraded: boolean): Markup {

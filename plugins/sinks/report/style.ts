@@ -72,5 +72,11 @@ select, input { font: inherit; font-size: 14px; color: var(--ink); background: v
 .sample[open] .what { display: none; }
 .sample pre { border-left: 3px solid var(--line); padding-left: 12px; margin-top: 8px; }
 footer { margin-top: 64px; font-size: 13px; color: var(--soft); }
-@media print { button { display: none; } .card, figure, .trace { break-inside: avoid; } details:not([open]) { display: none; } }
+@media print {
+  /* Paper does not scroll: what is wider than it would be lost. */
+  body { background: none; } main { max-width: none; padding: 0; } .scroll, figure { overflow: visible; }
+  table { font-size: 10.5px; } th { font-size: 10px; white-space: normal; vertical-align: bottom; } th, td { padding: 4px 8px 4px 0; }
+  h2, h3 { break-after: avoid; } .card, figure, .trace, tr { break-inside: avoid; }
+  button, .filters, details:not([open]), .samples:not(:has(details[open])) { display: none; }
+}
 `;
