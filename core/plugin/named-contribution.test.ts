@@ -43,3 +43,13 @@ describe("a plugin's name", () => {
     );
   });
 });
+
+it('what a recipe that was named does not have, either, is not looked for in it again', () => {
+  const isOfRecipe = true;
+  expect(() => contributionsNamed('mine/everything', plugins, isOfRecipe)).toThrow(
+    expect.objectContaining({ message: 'There is no contribution "mine/everything".', hint: 'There is: mine/torch.' }),
+  );
+  expect(() => pluginNamed('other', plugins, isOfRecipe)).toThrow(
+    expect.objectContaining({ message: 'There is no plugin "other".', hint: 'There is: curation, mine.' }),
+  );
+});

@@ -17,11 +17,13 @@ export interface NamedContribution extends ContributionDescription {
 /**
  * What a recipe means by `plugin/name`: one contribution, or several of different kinds.
  *
+ * @param isOfRecipe whether the plugins of a recipe are among them
  * @throws UserError `unknown_contribution`
  */
 export function contributionsNamed(
   uses: string,
   plugins: readonly PluginDescription[],
+  isOfRecipe = false,
 ): readonly [NamedContribution, ...NamedContribution[]] {
   const all = plugins.flatMap((plugin) =>
     contributionKinds.flatMap((kind) =>
@@ -38,22 +40,34 @@ export function contributionsNamed(
   if (first !== undefined) return [first, ...others];
   const names = [...new Set(all.map((contribution) => contribution.uses))];
   const siblings = names.filter((name) => name.split('/')[0] === uses.split('/')[0]);
-  const nearest = suggestion(uses, siblings.length === 0 ? names : siblings);
-  throw new UserError('unknown_contribution', `There is no contribution "${uses}", and no recipe of that name.`, {
-    hint: `${nearest} \`simmer plugins\` lists all; \`simmer plugins RECIPE ${uses}\` looks into the plugins that a recipe lists, too.`,
+  const nearest = suggestion(uses, siblings.length === 0 ? names : siblings) ?? '';
+  const norRecipe = isOfRecipe ? '' : ', and no recipe of that name';
+  throw new UserError('unknown_contribution', `There is no contribution "${uses}"${norRecipe}.`, {
+    hint: isOfRecipe ? nearest : `${nearest} \`simmer plugins\` lists all; ${looksFurther(uses)}`,
   });
 }
 
 /**
  * The plugin of a name, as a list of one.
  *
+ * @param isOfRecipe whether the plugins of a recipe are among them
  * @throws UserError `unknown_plugin`
  */
-export function pluginNamed(wanted: string, plugins: readonly PluginDescription[]): readonly [PluginDescription] {
+export function pluginNamed(
+  wanted: string,
+  plugins: readonly PluginDescription[],
+  isOfRecipe = false,
+): readonly [PluginDescription] {
   const found = plugins.find(({ name }) => name === wanted);
   if (found !== undefined) return [found];
   const names = plugins.map(({ name }) => name);
-  throw new UserError('unknown_plugin', `There is no plugin "${wanted}", and no recipe of that name.`, {
-    hint: `${suggestion(wanted, names)} \`simmer plugins RECIPE ${wanted}\` looks into the plugins that a recipe lists, too.`,
+  const nearest = suggestion(wanted, names) ?? '';
+  const norRecipe = isOfRecipe ? '' : ', and no recipe of that name';
+  throw new UserError('unknown_plugin', `There is no plugin "${wanted}"${norRecipe}.`, {
+    hint: isOfRecipe ? nearest : `${nearest} ${looksFurther(wanted)}`,
   });
+}
+
+function looksFurther(name: string): string {
+  return `\`simmer plugins RECIPE ${name}\` looks into the plugins that a recipe lists, too.`;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { RunSummary } from '../../engine/run-outcome.js';
-import { runsNamed } from './compare.js';
+import { requireMeasured, runsNamed } from './compare.js';
 
 describe('runs that are named', () => {
   const all = ['my-1', 'my-2', 'other-1'].map(
@@ -20,4 +20,19 @@ describe('runs that are named', () => {
   it('by nothing are none, and not all', async () => {
     await expect(named('', 'my')).rejects.toThrow('there is no run ""');
   });
+});
+
+describe('the names of metrics', () => {
+  const metric = { name: 'tuned.accuracy@96', value: 50, unit: 'percent' };
+  const runs = [{ metrics: {} }, { metrics: { [metric.name]: metric } }];
+
+  it('are those that a run has', () => expect(() => requireMeasured('tuned.*', runs)).not.toThrow());
+
+  it.each([
+    ['untuned.*', runs, 'There is: tuned.accuracy@96.'],
+    ['tuned.acuracy@96', runs, 'Did you mean "tuned.accuracy@96"?'],
+    ['*', [{ metrics: {} }], 'They measured nothing.'],
+  ])('%s, which no run has, are refused', (pattern, of, hint) =>
+    expect(() => requireMeasured(pattern, of)).toThrow(expect.objectContaining({ code: 'metric_not_found', hint })),
+  );
 });

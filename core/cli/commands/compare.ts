@@ -1,4 +1,5 @@
 import type { Colors } from 'picocolors/types.js';
+import { suggestion } from '../../document/nearest-name.js';
 import { type ComparedRun, compareRuns } from '../../engine/past-runs/compare-runs.js';
 import { groupRuns, type RunGroup } from '../../engine/past-runs/group-runs.js';
 import type { RunSummary } from '../../engine/run-outcome.js';
@@ -28,12 +29,21 @@ export async function compare(names: readonly string[], flags: CompareFlags): Pr
   if (flags.json) await writeJson(groups ?? runs);
   else {
     const { metrics } = flags;
+    if (metrics !== undefined) requireMeasured(metrics, runs);
     const isShown = metrics === undefined ? isAccuracy : (name: string) => fitsPattern(name, metrics);
     const shape = { colors: colorsFor(process.stdout), width: process.stdout.columns || 80 };
     const lines = groups === undefined ? comparisonLines(runs, isShown, shape) : groupLines(groups, isShown, shape);
     await writeLine([...lines, ...leftOutLines(named, runs, groups, shape.colors)].join('\n'));
   }
   return exitCodes.ok;
+}
+
+/** @throws UserError `metric_not_found` where no run has a metric of such a name */
+export function requireMeasured(pattern: string, runs: readonly Pick<ComparedRun, 'metrics'>[]): void {
+  const names = new Set(runs.flatMap(({ metrics }) => Object.keys(metrics)));
+  if ([...names].some((name) => fitsPattern(name, pattern))) return;
+  const hint = suggestion(pattern, names) ?? 'They measured nothing.';
+  throw new UserError('metric_not_found', `None of these runs measured "${pattern}".`, { hint });
 }
 
 function leftOutLines(

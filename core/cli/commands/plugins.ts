@@ -26,13 +26,13 @@ export async function plugins(
   const colors = colorsFor(process.stdout);
   const { columns } = process.stdout;
   if (name?.includes('/')) {
-    for (const contribution of contributionsNamed(name, described)) {
+    for (const contribution of contributionsNamed(name, described, named !== undefined)) {
       if (flags.json) await writeJson(contribution);
       else await writeLine(contributionLines(contribution, { width: columns || 80, colors }).join('\n'));
     }
     return exitCodes.ok;
   }
-  const listed = name === undefined ? described : pluginNamed(name, described);
+  const listed = name === undefined ? described : pluginNamed(name, described, named !== undefined);
   if (flags.json) await writeJson(listed);
   else await writeLine(pluginLines(listed, { colors, ...(columns ? { width: columns } : {}) }).join('\n'));
   return exitCodes.ok;
