@@ -52,3 +52,19 @@ it('one that is stopped while earlier events are counted in counts in no more of
   expect(await watch('long', { from: 9 })).toBe(exitCodes.interrupted);
   expect(shown).toEqual([1, 2]);
 });
+
+it('a run that ended before the first event that is asked for is told to have ended', async () => {
+  using said = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+  vi.mocked(openWorkspace).mockResolvedValue({
+    find: async () => ({ runId: 'short', status: 'interrupted', events: 9 }) as RunSummary,
+    isHeld: async () => false,
+    async *briefHistory() {},
+    async *watch() {
+      yield event(9, 'run.interrupted');
+    },
+    console: () => ({ onEvent: () => undefined }),
+    [Symbol.asyncDispose]: async () => {},
+  } as never);
+  expect(await watch('short', { from: 12 })).toBe(exitCodes.interrupted);
+  expect(said.mock.calls.join('')).toBe('Run short ended with event 9 (run.interrupted): there is none from 12 on.\n');
+});

@@ -63,7 +63,11 @@ export async function watch(name: string, flags: WatchFlags): Promise<number> {
     await follow({ from: first, signal }, (event) => console.onEvent(event));
     await console.close?.();
   }
-  return detached.signal.aborted ? detach(run) : conclude(run, last);
+  if (detached.signal.aborted) return detach(run);
+  if (last !== undefined && last.sequence < from) {
+    sayToPeople(`Run ${run.runId} ended with event ${last.sequence} (${last.type}): there is none from ${from} on.`);
+  }
+  return conclude(run, last);
 }
 
 /**
