@@ -183,6 +183,7 @@ export { type DetachedProcess, type ProcessExit, spawnDetached } from './process
 export { endsWithin, terminateGroup } from './process/terminate.js';
 export { waitForLock } from './process/wait-for-lock.js';
 export { type Random, random } from './random.js';
+export { contentDigest } from './recipe/content-digest.js';
 export type { Json, Plan, PlannedSink, PlannedStage, PlannedTrainer, StageReference } from './recipe/plan.js';
 export { readSecret } from './secrets.js';
 export { shortened, shortenedAtStart, startOf } from './shortened-text.js';

@@ -84,6 +84,30 @@ describe('a base model', () => {
     ]);
   });
 
+  it('that is random is made again for another tokenizer, also where only its chat template is another', async () => {
+    const source = { random: { config: { model_type: 'llama' }, seed: 1, tokenizer: './tokenizer' } };
+    const tokenizer = join(folder, 'tokenizer');
+    await mkdir(tokenizer);
+    await writeFile(join(tokenizer, 'tokenizer.json'), '{}');
+    const template = join(tokenizer, 'chat_template.jinja');
+    await writeFile(template, '{{ messages }}');
+    const first = await run(source);
+    const again = await run(source);
+    await writeFile(template, '{{ messages }}{{ tools }}');
+    const other = await run(source);
+    expect(again.outputs.model?.folder).toBe(first.outputs.model?.folder);
+    expect(other.outputs.model?.folder).not.toBe(first.outputs.model?.folder);
+    expect(exports).toHaveLength(2);
+  });
+
+  it('that is random needs its tokenizer to be there still when its stage runs', async () => {
+    const source = { random: { config: { model_type: 'llama' }, seed: 1, tokenizer: './tokenizer' } };
+    await expect(run(source)).rejects.toMatchObject({
+      code: 'file_missing',
+      message: `There is no tokenizer ${join(folder, 'tokenizer')} any more.`,
+    });
+  });
+
   it('is made again where its files in the cache are damaged', async () => {
     const source = { random: { config: { model_type: 'llama' }, seed: 1 } };
     const { outputs } = await run(source);

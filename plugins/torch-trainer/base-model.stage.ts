@@ -1,6 +1,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import {
+  contentDigest,
   defineStage,
   type ModelSource,
   type PrepareContext,
@@ -132,8 +133,13 @@ async function modelFolder(
   }
 }
 
+/** Of all files of the folder: a chat template, say, has one of its own, and goes into the model. */
 async function tokenizerDigest(path: string): Promise<string> {
-  return sha256OfFile(statSync(path).isDirectory() ? join(path, 'tokenizer.json') : path);
+  const digest = await contentDigest(path);
+  if (digest !== undefined) return digest;
+  throw new UserError('file_missing', `There is no tokenizer ${path} any more.`, {
+    hint: 'It was there when the recipe was planned: put it back, or run the recipe from where it is now.',
+  });
 }
 
 /** What the artifact says of where it came from; never a path, which is different on each machine. */
