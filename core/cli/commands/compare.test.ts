@@ -17,6 +17,14 @@ describe('runs that are named', () => {
     expect([...ofRecipes]).toEqual(['my-1']);
   });
 
+  it('by a recipe are not its inspections, which train and measure nothing and differ in their stages', async () => {
+    const inspection = { ...all[0], runId: 'my-3', startedAt: 'my-3', inspects: 'tuned' } as RunSummary;
+    const runs = async () => [...all, inspection];
+    expect((await runsNamed(['my'], { runs, find })).named.map(({ runId }) => runId)).toEqual(['my-1', 'my-2']);
+    const chosen = await runsNamed(['my', 'my-3'], { runs, find });
+    expect(chosen.named.map(({ runId }) => runId)).toEqual(['my-1', 'my-2', 'my-3']);
+  });
+
   it('by nothing are none, and not all', async () => {
     await expect(named('', 'my')).rejects.toThrow('there is no run ""');
   });

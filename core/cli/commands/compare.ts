@@ -83,7 +83,8 @@ export async function runsNamed(
   const meant = new Set<string>();
   const found = new Map<string, RunSummary>();
   for (const name of names) {
-    const ofRecipe = all.filter(({ recipe }) => recipe === name);
+    // An inspection is no try of its recipe, though it repeats what earlier stages measured.
+    const ofRecipe = all.filter(({ recipe, inspects }) => recipe === name && inspects === undefined);
     // Every id begins with nothing.
     const begun = ofRecipe.length > 0 || name === '' ? ofRecipe : all.filter(({ runId }) => runId.startsWith(name));
     for (const run of begun.length > 0 ? begun : [await workspace.find(name)]) {
