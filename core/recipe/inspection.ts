@@ -13,7 +13,7 @@ export interface Inspection {
 
 /**
  * The recipe up to a training stage, with that stage's `inspect` in its place: what a plugin's `train` takes, its
- * `inspect` takes as well, and `rows`.
+ * `inspect` takes as well, and `rows`. Without sinks: a tracker of experiments would have a run of it that trains nothing.
  *
  * @param plan of the whole recipe
  * @throws UserError `stage_not_found`, `not_a_training`
@@ -35,7 +35,11 @@ export function inspectionOf(recipe: ParsedRecipe, plan: Plan, { stage, rows }: 
     return [name, references.map((reference) => reference.stage)] as const;
   });
   const needed = neededFor(stage, new Map(dependencies));
-  const tree = structuredClone(recipe.overridden.value) as { stages: Record<string, { uses: string; with?: object }> };
+  const tree = structuredClone(recipe.overridden.value) as {
+    stages: Record<string, { uses: string; with?: object }>;
+    sinks?: unknown;
+  };
+  delete tree.sinks;
   for (const name of Object.keys(tree.stages)) if (!needed.has(name)) delete tree.stages[name];
   const at = tree.stages[stage]!;
   at.uses = planned.uses.replace(/\/train$/, '/inspect');
