@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Plan } from '../recipe/plan.js';
@@ -7,13 +8,19 @@ import { readRecipeText } from './run-folder.js';
 const largestRecipe = 1 << 20;
 
 /**
- * Says where the recipe of a run seems to have been changed since: no file of its folder is what it was any more, and one
- * has its name in it. A run goes on by its plan, and would ignore the change in silence. Nothing is sure: the recipe may be
- * that of a client, which is in no file.
+ * Says where the recipe of a run seems to have been moved or changed since: its folder is gone, or no file of it is what it
+ * was any more, and one has its name in it. A run goes on by its plan, and would ignore the change in silence. Nothing is
+ * sure: the recipe may be that of a client, which is in no file.
  *
  * @returns the change as a sentence, for the log
  */
 export async function recipeChanges({ recipe, recipeFolder }: Plan, runFolder: string): Promise<readonly string[]> {
+  if (!existsSync(recipeFolder)) {
+    return [
+      `The recipe's folder ${recipeFolder} is gone, with all that the recipe names by its place in it. ` +
+        'If it was moved, `simmer run` the recipe where it is now, which does nothing twice.',
+    ];
+  }
   const before = await readRecipeText(runFolder).catch(() => undefined);
   const names = await readdir(recipeFolder).catch((): string[] => []);
   const candidates: string[] = [];

@@ -65,6 +65,16 @@ exports.default = { name: 'common', version: '1.0.0', apiVersion: 1 };`;
     });
   });
 
+  test('that was moved along with its recipe, as a resumed run finds, is refused with what to do', async () => {
+    const baseFolder = join(folder, 'moved');
+    const moved = new PluginCatalog({ builtIn: {}, recipePlugins: ['./plugin'], baseFolder });
+    expect(await failure(moved.plugin('x'))).toEqual({
+      code: 'plugin_not_found',
+      message: `Plugin "./plugin" is not there: no file or folder ${join(baseFolder, 'plugin')}.`,
+      hint: `The recipe's folder is gone. If it was moved, \`simmer run\` the recipe where it is now, which does nothing twice.`,
+    });
+  });
+
   test('that takes the name of a built-in plugin is refused', async () => {
     await write('taken/plugin.js', plugin('mine'));
     const catalog = new PluginCatalog({

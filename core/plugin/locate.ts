@@ -66,7 +66,9 @@ export function locatePlugin(specifier: string, baseFolder: string): PluginLocat
     const path = resolve(baseFolder, specifier);
     if (!existsSync(path)) {
       throw new UserError('plugin_not_found', `Plugin "${specifier}" is not there: no file or folder ${path}.`, {
-        hint: "Paths of plugins are relative to the recipe's folder.",
+        hint: existsSync(baseFolder)
+          ? "Paths of plugins are relative to the recipe's folder."
+          : "The recipe's folder is gone. If it was moved, `simmer run` the recipe where it is now, which does nothing twice.",
       });
     }
     if (statSync(path).isDirectory()) return packageEntry(specifier, path);

@@ -94,6 +94,19 @@ it('of a recipe that was changed a run that goes on says that it goes by the for
   expect(await said()).toEqual([]);
 });
 
+it('of a recipe whose folder was moved a run that goes on says what goes on from there', async () => {
+  const home = join(await temporaryFolder(), 'home');
+  await using harness = await RunHarness.create({ plugins: [], withBuiltIn: true, home });
+  await writeFile(join(harness.recipeFolder, 'pool.jsonl'), '{"question":"a"}\n');
+  const { runId } = await harness.run(recipe);
+  await rm(harness.recipeFolder, { recursive: true });
+  const { eventsOf } = await harness.resume(runId);
+  expect(eventsOf('log.written').map(({ data }) => data.message)).toContain(
+    `The recipe's folder ${harness.recipeFolder} is gone, with all that the recipe names by its place in it. ` +
+      'If it was moved, `simmer run` the recipe where it is now, which does nothing twice.',
+  );
+});
+
 it('data of a stage that is done counts as what it is now where what the stage made is gone', async () => {
   await using harness = await RunHarness.create({ plugins: [], withBuiltIn: true });
   const file = join(harness.recipeFolder, 'pool.jsonl');
