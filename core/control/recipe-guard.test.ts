@@ -49,6 +49,18 @@ async function problemsOf(
   return problems.sorted().map(({ code, path }) => [code, path?.replace('stages.a.with.', '')]);
 }
 
+it('a plugin that is listed by its path is refused with word that a server knows plugins by their names', () => {
+  const given = { plugins: ['./mine', 'other'] };
+  const problems = new ProblemList(parseDocument('my.yaml', JSON.stringify(given), 'recipe'));
+  const rules = { folder: tmpdir(), roots: [], plugins: ['mine'], options: [], secrets: [] };
+  recipeGuard(rules, { trustsFile: false }).checkTree(given, () => true, problems);
+  const allowed = 'Besides the built-in ones it allows mine; its owner allows others with --allow-plugin.';
+  expect(problems.sorted().map(({ code, hint }) => [code, hint])).toEqual([
+    ['plugin_not_allowed', `Plugins of a server are listed by their npm names. ${allowed}`],
+    ['plugin_not_allowed', allowed],
+  ]);
+});
+
 describe('an option that runs code', () => {
   const options = z.strictObject({
     program: runsCode(z.array(z.string())).default(['cat']),

@@ -107,8 +107,10 @@ function checkPlugins(tree: unknown, { rules, isForeign, problems }: Check): voi
     const { name, secrets } = namedPlugin(plugin);
     if (name === undefined || !rules.plugins.includes(name)) {
       const allowed = rules.plugins.length === 0 ? 'none' : rules.plugins.join(', ');
+      const others = `Besides the built-in ones it allows ${allowed}; its owner allows others with --allow-plugin.`;
+      const isPath = name !== undefined && (name.startsWith('.') || isAbsolute(name));
       problems.add('plugin_not_allowed', `This server runs no plugin ${JSON.stringify(plugin)}.`, path, {
-        hint: `Besides the built-in ones it allows ${allowed}; its owner allows others with --allow-plugin.`,
+        hint: isPath ? `Plugins of a server are listed by their npm names. ${others}` : others,
       });
       continue;
     }
