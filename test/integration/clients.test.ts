@@ -55,8 +55,15 @@ let harness: ControlHarness;
 let models: HttpServer;
 /** Ids of runs up to `hard`, of the model three and then of four, and a file with the recipe. */
 let attempted: { readonly before: string; readonly after: string; readonly recipeFile: string };
+/** The file of a recipe without params. */
+let withoutParams: string;
 beforeAll(async () => {
   harness = await ControlHarness.start({ address: { kind: 'tcp', host: '127.0.0.1', port: 0 }, token });
+  withoutParams = join(harness.folder, 'plain.yaml');
+  writeFileSync(
+    withoutParams,
+    'name: plain\nstages: { few: { uses: curation/generate-problems, with: { count: 9 } } }\n',
+  );
   models = await startChatServer(({ model }) => {
     const content = answers[model];
     return content === undefined ? undefined : { choices: [{ finish_reason: 'stop', message: { content } }] };
@@ -103,10 +110,15 @@ describe('the Python client', () => {
   };
 
   it('runs a recipe to its end and fetches what it made', async () => {
-    const lines = (await example('run_recipe.py', recipe)).stdout.trim().split('\n');
+    const lines = (await example('run_recipe.py', recipe, 'count=50')).stdout.trim().split('\n');
     expect(lines[0]).toBe('1 run.created ');
     expect(lines).toContainEqual(expect.stringMatching(/^\d+ stage.completed formatted$/));
     expect(lines).toContainEqual(expect.stringMatching(/^formatted.dataset data.parquet: [1-9]\d+ bytes$/));
+    expect(lines.at(-1)).toBe('completed');
+  });
+
+  it('runs a recipe that has no params', async () => {
+    const lines = (await example('run_recipe.py', withoutParams)).stdout.trim().split('\n');
     expect(lines.at(-1)).toBe('completed');
   });
 
@@ -281,12 +293,13 @@ describe(`the C++ client${missing.length === 0 ? '' : ` (not run: ${missing.join
   it.skipIf(missing.length > 0)(
     'is built with the packages of Debian, runs a recipe to its end, and tells the codes of errors',
     async () => {
-      const { stdout } = await example('run_recipe', recipe);
+      expect((await example('run_recipe', withoutParams)).stdout).toMatch(/\nRUN_STATUS_COMPLETED\n$/);
+      const { stdout } = await example('run_recipe', recipe, 'count=50');
       const lines = stdout.trim().split('\n');
       expect(lines[0]).toBe('1 run.created');
       expect(lines).toContainEqual(expect.stringMatching(/^formatted.dataset data.parquet: [1-9]\d+ bytes$/));
       expect(lines.at(-1)).toBe('RUN_STATUS_COMPLETED');
-      const wrong = example('run_recipe', join(root, 'package.json'));
+      const wrong = example('run_recipe', join(root, 'package.json'), 'count=50');
       await expect(wrong).rejects.toMatchObject({
         code: 1,
         stderr: expect.stringMatching(/^error\[invalid_recipe\]: .*\n.*"count"\.\n {2}hint: /),

@@ -1,13 +1,14 @@
-"""Runs a recipe on a server, follows it, and fetches what it made: python run_recipe.py RECIPE"""
+"""Runs a recipe on a server, follows it, and fetches what it made: python run_recipe.py RECIPE [PARAM=VALUE ...]"""
 
 import sys
 from pathlib import Path
 
 from simmer_client import Client, SimmerError
 
+params = dict(given.split("=", 1) for given in sys.argv[2:])
 with Client() as client:  # SIMMER_SERVER says where
     try:
-        run = client.create_run(Path(sys.argv[1]).read_text(), params={"count": 50})
+        run = client.create_run(Path(sys.argv[1]).read_text(), params=params)
     except SimmerError as error:
         for problem in error.problems:
             print(f"{problem.line}:{problem.column}: {problem.message}")

@@ -1,7 +1,9 @@
-// Runs a recipe on a server, follows it, and fetches what it made: run_recipe RECIPE; SIMMER_SERVER says where.
+// Runs a recipe on a server, follows it, and fetches what it made: run_recipe RECIPE [PARAM=VALUE ...]; SIMMER_SERVER says
+// where.
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
+#include <map>
 #include <random>
 #include <sstream>
 
@@ -9,8 +11,14 @@
 
 int main(int argc, char** argv) {
   const char* address = std::getenv("SIMMER_SERVER");
-  if (argc != 2 || address == nullptr) {
-    std::cerr << "usage: SIMMER_SERVER=ADDRESS run_recipe RECIPE\n";
+  std::map<std::string, std::string> params;
+  for (int i = 2; i < argc; ++i) {
+    const std::string given = argv[i];
+    const auto equals = given.find('=');
+    if (equals != std::string::npos) params[given.substr(0, equals)] = given.substr(equals + 1);
+  }
+  if (argc < 2 || static_cast<int>(params.size()) != argc - 2 || address == nullptr) {
+    std::cerr << "usage: SIMMER_SERVER=ADDRESS run_recipe RECIPE [PARAM=VALUE ...]\n";
     return 2;
   }
   std::stringstream text;
@@ -19,7 +27,7 @@ int main(int argc, char** argv) {
     simmer::Client client(address, simmer::OptionsOfEnvironment());
     // The server takes the same id for the same request: this one has to be new.
     const std::string request_id = "cpp-" + std::to_string(std::random_device{}()) + std::to_string(std::random_device{}());
-    const auto run = client.CreateRun(text.str(), {{"count", "50"}}, request_id);
+    const auto run = client.CreateRun(text.str(), params, request_id);
     client.Watch(run.run_id(), [](const simmer::wire::Event& event) {
       std::cout << event.sequence() << ' ' << event.type() << '\n';
     });
