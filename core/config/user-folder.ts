@@ -1,4 +1,4 @@
-import { homedir } from 'node:os';
+import { userInfo } from 'node:os';
 import { UserError } from '../errors.js';
 
 /**
@@ -9,7 +9,8 @@ import { UserError } from '../errors.js';
 export function userFolder(env: NodeJS.ProcessEnv): string {
   if (env.HOME !== undefined && env.HOME !== '') return env.HOME;
   try {
-    return homedir();
+    // Not homedir(): where HOME is empty, so is that, and the cache would be in whatever folder a command is in.
+    return userInfo().homedir;
   } catch (cause) {
     throw new UserError(
       'user_folder_unknown',

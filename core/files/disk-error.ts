@@ -49,8 +49,9 @@ export async function writingTo<T>(folder: string, action: () => Promise<T>, opt
   }
 }
 
-/** DuckDB's errors have no code, only the system's words for it. */
-function isDiskFull(error: Error): boolean {
+/** Whether no space is left, or none for this user. DuckDB's errors have no code, only the system's words for it. */
+export function isDiskFull(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
   const { code } = error as NodeJS.ErrnoException;
   if (code !== undefined) return code === 'ENOSPC' || code === 'EDQUOT';
   return /No space left on device|Disk quota exceeded/i.test(error.message);

@@ -4,8 +4,8 @@ import { connect, createServer, type Server } from 'node:net';
 import { hostname } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { isUserError, UserError } from '../errors.js';
-import { writingTo } from '../files/disk-error.js';
+import { UserError } from '../errors.js';
+import { isDiskFull, writingTo } from '../files/disk-error.js';
 import { isSeenFromHere, type ProcessPlace, processIdentity, processPlace } from './process-identity.js';
 
 /** Who writes, or wrote, a run. */
@@ -32,21 +32,38 @@ interface KernelLock {
   release(): Promise<void>;
 }
 
+/** What else is said of its owner for as long as it has the lock. */
+type AboutOwner = Pick<RunOwner, 'cancelSignal' | 'runId'>;
+
 /**
- * Takes the right to write a run, or any folder: one process at a time has it, and the kernel takes it back when that
- * process dies, however it dies. Beside it `owner.json` says who has it, for people and other hosts.
+ * Takes the right to write a run, or any folder of a home, as `acquireLock` does.
  *
- * @param about what else is said of its owner for as long as it has the lock
  * @param isForRemoval whether it is taken also where no space is left to say who has it: what is removed makes some, and a
  * process on another host cannot take it there either
  * @throws UserError `run_locked`, which names the owner; `run_folder_missing`; `no_disk_space` and its like
  */
-export async function acquireRunLock(
+export function acquireRunLock(
   runFolder: string,
-  about: Pick<RunOwner, 'cancelSignal' | 'runId'> = {},
-  { isForRemoval = false } = {},
+  about: AboutOwner = {},
+  options: { readonly isForRemoval?: boolean } = {},
 ): Promise<RunLock> {
-  const folder = resolve(runFolder);
+  return writingTo(resolve(runFolder), () => acquireLock(runFolder, about, options));
+}
+
+/**
+ * Takes the right to write a folder: one process at a time has it, and the kernel takes it back when that process dies,
+ * however it dies. Beside it `owner.json` says who has it, for people and other hosts.
+ *
+ * @param isForRemoval as of `acquireRunLock`
+ * @throws UserError `run_locked`, which names the owner; `run_folder_missing`; the disk's errors as they are, since a folder
+ * that is not of a home is chosen otherwise
+ */
+export async function acquireLock(
+  lockedFolder: string,
+  about: AboutOwner,
+  { isForRemoval = false }: { readonly isForRemoval?: boolean } = {},
+): Promise<RunLock> {
+  const folder = resolve(lockedFolder);
   const kernelLock = await takeKernelLock(folder);
   if (kernelLock === undefined) throw await lockedBy(folder);
   try {
@@ -61,8 +78,8 @@ export async function acquireRunLock(
       ...(identity === undefined ? {} : { processStartTime: identity.startTime }),
       ...about,
     };
-    await writingTo(folder, () => writeOwnerFile(folder, owner)).catch((error: unknown) => {
-      if (!isForRemoval || !isUserError(error) || error.code !== 'no_disk_space') throw error;
+    await writeOwnerFile(folder, owner).catch((error: unknown) => {
+      if (!isForRemoval || !isDiskFull(error)) throw error;
     });
     return {
       owner,

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 import { isUserError, type UserError } from '../errors.js';
 import { isSeenFromHere, isStopped, stoppedAdvice } from './process-identity.js';
-import { acquireRunLock, readRunOwner } from './run-lock.js';
+import { acquireLock, readRunOwner } from './run-lock.js';
 
 const retryMilliseconds = 250;
 
@@ -12,7 +12,7 @@ const retryMilliseconds = 250;
  *
  * @param onWait called once, where it has to wait; `why` says who has it
  * @param runId the run that it is for; who waits is told
- * @throws the signal's reason
+ * @throws the signal's reason; the disk's errors as they are
  */
 export async function waitForLock(
   folder: string,
@@ -23,7 +23,7 @@ export async function waitForLock(
   for (let hasWaited = false; ; hasWaited = true) {
     options.signal.throwIfAborted();
     try {
-      return await acquireRunLock(folder, runId === undefined ? {} : { runId });
+      return await acquireLock(folder, runId === undefined ? {} : { runId });
     } catch (error) {
       if (!isUserError(error) || error.code !== 'run_locked') throw error;
       if (!hasWaited) options.onWait(await whoHas(folder, error));

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { writingToCache } from '../config/cache-folder.js';
 import { writeFileDurably } from '../files/durable-files.js';
 import type { Resources } from '../plugin/resources.js';
 import { isAlive, machineIdentity, type ProcessIdentity, processIdentity } from '../process/process-identity.js';
@@ -82,11 +83,13 @@ export class GpuDevices {
     change: (held: readonly HeldGpu[]) => { readonly held: readonly HeldGpu[]; readonly result: T },
   ): Promise<T> {
     const folder = await gpusFolder(this.#cacheFolder);
-    await using _lock = await waitForLock(folder, { signal, onWait: () => {} });
-    const file = join(folder, 'held.json');
-    const { held, result } = change(await livingIn(file));
-    await writeFileDurably(file, `${JSON.stringify(held)}\n`);
-    return result;
+    return writingToCache(this.#cacheFolder, async () => {
+      await using _lock = await waitForLock(folder, { signal, onWait: () => {} });
+      const file = join(folder, 'held.json');
+      const { held, result } = change(await livingIn(file));
+      await writeFileDurably(file, `${JSON.stringify(held)}\n`);
+      return result;
+    });
   }
 }
 

@@ -10,6 +10,17 @@ const canMount = await promisify(execFile)('unshare', ['-rm', 'mount', '-t', 'tm
   () => false,
 );
 
+/** Of a random model: the first thing that needs the trainer's environment, which is in the cache. */
+const modelRecipe = `
+name: model
+seed: 7
+trainers: { student: { uses: torch-trainer/torch } }
+stages:
+  base:
+    uses: torch-trainer/base-model
+    with: { trainer: student, source: { random: { seed: 7, config: { model_type: llama } } } }
+`;
+
 let folder: Awaited<ReturnType<typeof workFolder>>;
 let cwd: string;
 
@@ -17,6 +28,7 @@ beforeAll(async () => {
   folder = await workFolder();
   cwd = folder.path;
   await folder.write('small.yaml', curationRecipe);
+  await folder.write('model.yaml', modelRecipe);
 });
 afterAll(() => folder[Symbol.asyncDispose]());
 
@@ -40,6 +52,29 @@ describe('a user without a folder', () => {
         'hint: Set HOME to a folder that you may write to.\n',
     );
     expect(ended.code).toBe(0);
+  });
+});
+
+describe('an empty HOME', () => {
+  it('is as none: what all projects share is in no folder that a command happens to be in', async () => {
+    const ended = await shell('HOME= XDG_CACHE_HOME= SIMMER_CACHE= simmer doctor --json', { cwd });
+    const { settings } = JSON.parse(ended.stdout);
+    expect(settings.find(({ name }: { name: string }) => name === 'cacheFolder').value).toMatch(/^\//);
+  });
+});
+
+describe('a cache folder on a disk that is full', () => {
+  it.runIf(canMount)('is named, and what chooses another one', async () => {
+    await mkdir(join(cwd, 'cache'));
+    const lines = [
+      'mount -t tmpfs -o size=8k simmer-test cache',
+      'head -c 8k /dev/zero > cache/filler',
+      'SIMMER_CACHE=$PWD/cache simmer run model.yaml --home full-cache',
+    ];
+    const ended = await shell(`export -f simmer; unshare -rm bash -c '${lines.join('; ')}'`, { cwd });
+    expect(ended.stderr).toMatch(/^error\[no_disk_space\]: .*There is no space left for .*\/cache\.$/m);
+    expect(ended.stderr).toMatch(/^hint: Free some space, or choose another place with SIMMER_CACHE or /m);
+    expect(ended.code).toBe(3);
   });
 });
 
