@@ -2,9 +2,9 @@ import { type Argument, Command, CommanderError, Help } from 'commander';
 import { exitCodes } from '../errors.js';
 import { simmerPackage } from '../plugin/locate.js';
 import { blameOwner } from '../plugin/stray-errors.js';
-import { wrapLine } from '../wrap-text.js';
 import { addAuthorCommands } from './author-commands.js';
 import type { ActionOptions, CommandAction, CommandWork } from './command-action.js';
+import { exitCodesHelp, fittedHelp } from './help-layout.js';
 import { forbidExit, leave } from './leave.js';
 import { refuseServer } from './open-workspace.js';
 import {
@@ -21,24 +21,9 @@ import {
 } from './option-values.js';
 import { addRunCommands } from './run-commands.js';
 import { noteCall } from './simmer-call.js';
-import { columnsOf, hasColor, keepStdoutForResults, showWarnings, watchOutput } from './terminal.js';
+import { hasColor, keepStdoutForResults, showWarnings, watchOutput } from './terminal.js';
 import { requireWorkingFolder } from './working-folder.js';
 import type { WorkspaceFlags } from './workspace.js';
-
-const exitCodesHelp = `
-Exit codes:
-  0    done
-  1    a bug, of Simmer or of a plugin
-  2    something is wrong with the recipe, an option or a name
-  3    something is wrong with the machine or a server: no Python, no space on
-       the disk, a run that another process holds
-  4    the run started and failed, or a check of \`verify\` did
-  5    a limit of the budget was reached; to go on with a higher one:
-       simmer resume latest --set budget.usd=80
-  130  stopped by Ctrl-C or a signal
-A run that ended with 4 or 130 goes on with \`simmer resume latest\`, by its
-recipe as it was. With a changed one, \`simmer run\` does nothing twice.
-More: docs/errors.md`;
 
 /** Runs the command line and ends the process. */
 export async function main(argv: readonly string[]): Promise<never> {
@@ -112,11 +97,12 @@ export function buildProgram(): { readonly program: Command; exitCode(): number 
     .showHelpAfterError('hint: `simmer help COMMAND` says what a command takes')
     .exitOverride()
     .configureOutput({
+      writeOut: (text) => process.stdout.write(fittedHelp(text, process.stdout)),
+      writeErr: (text) => process.stderr.write(fittedHelp(text, process.stderr)),
       getOutHasColors: () => hasColor(process.stdout),
       getErrHasColors: () => hasColor(process.stderr),
       outputError: (text, write) => {
-        const lines = text.replace(/^error: /, 'error[usage]: ').split('\n');
-        write(lines.flatMap((line) => wrapLine(line, columnsOf(process.stderr))).join('\n'));
+        write(text.replace(/^error: /, 'error[usage]: '));
       },
     })
     .configureHelp({
@@ -329,13 +315,14 @@ Example:
 
   program.addHelpText(
     'after',
-    `
+    () => `
 Examples:
   simmer run                       the quickstart: minutes on a laptop
   simmer plan recipes/s1.yaml      what this recipe would do
   simmer resume latest             go on after Ctrl-C, a crash or a reboot
   simmer run my.yaml --json        for programs: one event a line
-${exitCodesHelp}`,
+
+${exitCodesHelp()}`,
   );
   return { program, exitCode: () => code };
 }

@@ -292,6 +292,18 @@ describe('a run on a terminal', () => {
     for (const line of lines.filter((one) => one.trim().includes(' '))) expect(line.length).toBeLessThanOrEqual(60);
   });
 
+  it.each(['', 'serve'])('is prepared for by the help of "%s", which breaks no word', async (name) => {
+    const words = name.split(' ').filter((word) => word !== '');
+    const { code, stdout } = await onTerminal([...words, '--help'], { columns: 40, rows: 20 }, { cwd });
+    expect(code).toBe(0);
+    const lines = stripVTControlCharacters(stdout).split(/\r?\n/);
+    expect(lines).toContain('  -h, --help');
+    expect(lines).toContain('      print this help');
+    // A command to type is whole, as a terminal's lines are where it is taken from them.
+    const sentences = lines.filter((line) => !/^ +(simmer|xdg-open) /.test(line));
+    expect(sentences.filter((line) => line.length > 40 && line.trim().includes(' '))).toEqual([]);
+  });
+
   it('is prepared for by doctor, which breaks no word', async () => {
     const { stdout } = await onTerminal(['doctor'], { columns: 60, rows: 20 }, { cwd });
     const lines = stripVTControlCharacters(stdout).split(/\r?\n/);
