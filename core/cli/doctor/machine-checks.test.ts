@@ -2,7 +2,7 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { checkDuckdb, checkFolder, checkMemory, checkNode, checkPython } from './machine-checks.js';
+import { checkDuckdb, checkFolder, checkHome, checkMemory, checkNode, checkPython } from './machine-checks.js';
 
 let folder: string;
 beforeAll(async () => {
@@ -45,6 +45,15 @@ describe('doctor', () => {
     await writeFile(join(folder, 'file'), '');
     const check = await checkFolder('home', join(folder, 'file', 'b'), needs);
     expect(check).toMatchObject({ status: 'fail', remedy: 'Set another place with --home.' });
+  });
+
+  it('fails on a home that a newer Simmer wrote, as every command does', async () => {
+    const home = join(folder, 'newer');
+    await mkdir(home);
+    await writeFile(join(home, 'format'), '2\n');
+    const check = await checkHome({ home });
+    expect(check).toMatchObject({ status: 'fail', detail: expect.stringContaining('written by a newer Simmer') });
+    expect(check.remedy).toContain('--home');
   });
 
   it('fails where there is hardly any space, and warns where there is too little', async () => {

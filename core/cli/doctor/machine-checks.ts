@@ -1,6 +1,7 @@
 import { access, constants, stat, statfs } from 'node:fs/promises';
 import { freemem } from 'node:os';
 import { dirname } from 'node:path';
+import { StoreHome } from '../../artifacts/store-home.js';
 import type { Settings } from '../../config/settings.js';
 import { isUserError, toErrorRecord } from '../../errors.js';
 import { formatBytes } from '../../figures.js';
@@ -149,8 +150,19 @@ export async function checkFolder(
   }
 }
 
-export function checkHome({ home }: Pick<Settings, 'home'>): Promise<Check> {
-  return checkFolder('home', home, { bytes: artifactBytes, setBy: '--home or SIMMER_HOME' });
+/** Also whether this Simmer reads it: every other command says where it does not. */
+export async function checkHome({ home }: Pick<Settings, 'home'>): Promise<Check> {
+  const setBy = '--home or SIMMER_HOME';
+  const check = await checkFolder('home', home, { bytes: artifactBytes, setBy });
+  try {
+    await new StoreHome(home).check();
+    return check;
+  } catch (error) {
+    if (check.status === 'fail') return check;
+    const remedy = isUserError(error) ? error.hint : undefined;
+    const detail = (error as Error).message;
+    return { name: 'home', status: 'fail', detail, remedy: remedy ?? `Set another place with ${setBy}.` };
+  }
 }
 
 export function checkCacheFolder({ cacheFolder }: Pick<Settings, 'cacheFolder'>): Promise<Check> {
