@@ -3,6 +3,7 @@ import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { simmerPackage } from '../../core/plugin/locate.js';
 import { curationRecipe, shell, workFolder } from './cli-process.js';
 
 const canMount = await promisify(execFile)('unshare', ['-rm', 'mount', '-t', 'tmpfs', 'simmer-test', '/mnt']).then(
@@ -83,6 +84,22 @@ describe('what cannot be told as it should', () => {
     // Too few for the modules of the command itself, those that print errors among them.
     const ended = await shell('ulimit -n 30; simmer runs', { cwd });
     expect(ended.stderr).toContain('EMFILE');
+    expect(ended.code).toBe(1);
+  });
+});
+
+describe('a checkout that is only read', () => {
+  it.runIf(canMount)('is not set up, and what to do instead is told, not which file could not be removed', async () => {
+    await mkdir(join(cwd, 'checkout'));
+    const lines = [
+      'mount -t tmpfs simmer-test checkout',
+      `cp ${join(simmerPackage.root, 'package.json')} checkout`,
+      'mount -o remount,ro checkout',
+      'cd checkout',
+      'npm run setup --silent',
+    ];
+    const ended = await shell(`unshare -rm bash -c '${lines.join('; ')}'`, { cwd });
+    expect(ended.stderr).toMatch(/^Simmer cannot be built here: this folder cannot be written to\. Clone it to /);
     expect(ended.code).toBe(1);
   });
 });
