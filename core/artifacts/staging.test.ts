@@ -44,7 +44,7 @@ describe('what is left in staging', () => {
 
   it('stays where its process is seen, but not its lock, as from a sandbox without a network', async () => {
     const name = '0badcafe-1-00000000-1';
-    const { pid, startTime: processStartTime } = (await processIdentity(process.pid))!;
+    const { pid, startTime: processStartTime } = (await processIdentity(process.ppid))!;
     await leftBehind(name, hostname(), { pid, processStartTime });
     await removeStaleStaging(staging);
     expect(await readdir(staging)).toEqual([name]);

@@ -2,44 +2,22 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { isUserError } from '../errors.js';
-import { isAlive, processIdentity } from '../process/process-identity.js';
-import { acquireRunLock, type RunLock, type RunOwner, readRunOwner } from '../process/run-lock.js';
+import { processIdentity } from '../process/process-identity.js';
+import { acquireRunLock, readRunOwner } from '../process/run-lock.js';
 
 /** A folder that its process has to itself. Disposal removes it. */
 export interface StagingFolder extends AsyncDisposable {
   readonly path: string;
 }
 
-/** More would not be an accident. */
-const mostPassedOver = 100;
-
 /**
  * Makes a folder that is locked for as long as its process works in it, so that others can tell when nobody does any more.
  * @param isForRemoval as of `acquireRunLock`
  */
 export async function makeStagingFolder(staging: string, isForRemoval = false): Promise<StagingFolder> {
-  const owner = await ownerName(process.pid);
-  // The lock is that of an inode. Of a folder that was removed under its lock a new one may get it: it is kept until there
-  // is one with another.
-  const passedOver: string[] = [];
-  try {
-    for (;;) {
-      const path = join(staging, `${owner}-${randomBytes(6).toString('hex')}`);
-      await mkdir(path, { recursive: true });
-      try {
-        return stagingFolder(path, await acquireRunLock(path, {}, { isForRemoval }));
-      } catch (error) {
-        if (!isUserError(error) || error.code !== 'run_locked' || passedOver.length === mostPassedOver) throw error;
-        passedOver.push(path);
-      }
-    }
-  } finally {
-    for (const path of passedOver) await rm(path, { recursive: true, force: true });
-  }
-}
-
-function stagingFolder(path: string, lock: RunLock): StagingFolder {
+  const path = join(staging, `${await ownerName(process.pid)}-${randomBytes(6).toString('hex')}`);
+  await mkdir(path, { recursive: true });
+  const lock = await acquireRunLock(path, {}, { isForRemoval });
   return {
     path,
     [Symbol.asyncDispose]: async () => {
@@ -60,16 +38,11 @@ export async function removeStaleStaging(staging: string): Promise<void> {
 
 async function isStale(folder: string, name: string): Promise<boolean> {
   const owner = await readRunOwner(folder);
-  // In a network of its own, as in a sandbox without any, a process sees others, but not their locks.
-  if (owner !== undefined) return !owner.alive && !(await isSeen(owner));
+  if (owner !== undefined) return !owner.alive;
   // It was not locked yet when its process died, or was made by a Simmer that locked none.
   const match = /^(([0-9a-f]{8})-(\d+)-[0-9a-f]{8})-[0-9a-f]+$/.exec(name);
   if (match === null || match[2] !== short(hostname())) return false;
   return (await ownerName(Number(match[3]))) !== match[1];
-}
-
-async function isSeen({ pid, processStartTime: startTime }: RunOwner): Promise<boolean> {
-  return startTime !== undefined && (await isAlive({ pid, startTime }));
 }
 
 /** Host, pid, and when that process started: a pid alone is used again. */

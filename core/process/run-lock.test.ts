@@ -1,13 +1,13 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../../test/temporary-folder.js';
-import { processPlace } from './process-identity.js';
+import { processIdentity, processPlace } from './process-identity.js';
 import { acquireRunLock, readRunOwner } from './run-lock.js';
 
 const execFileAsync = promisify(execFile);
@@ -119,6 +119,45 @@ describe('a run lock', () => {
     expect(await readRunOwner(folder)).toEqual({ ...former, alive: false });
     await using lock = await acquireRunLock(folder);
     expect(lock.owner.host).toBe(hostname());
+  });
+
+  it('is refused where its process is seen, but not its lock, as from a sandbox without a network', async () => {
+    const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });
+    children.push(child);
+    await once(child, 'spawn');
+    const { pid, startTime: processStartTime } = (await processIdentity(child.pid!))!;
+    const owner = { pid, ...(await processPlace()), startedAt: '2026-01-01T00:00:00.000Z', processStartTime };
+    await writeFile(join(folder, 'owner.json'), JSON.stringify(owner));
+    expect(await readRunOwner(folder)).toEqual({ ...owner, alive: true });
+    await expect(acquireRunLock(folder)).rejects.toMatchObject({
+      code: 'run_locked',
+      message: expect.stringContaining(`process ${pid} on ${hostname()}`),
+    });
+    expect(JSON.parse(await readFile(join(folder, 'owner.json'), 'utf8'))).toEqual(owner);
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    await using lock = await acquireRunLock(folder);
+    expect(lock.owner.pid).toBe(process.pid);
+  });
+
+  it('of a process whose pid another has now, as after the restart of a container, is free', async () => {
+    const owner = { pid: process.ppid, host: hostname(), startedAt: '2026-01-01T00:00:00.000Z', processStartTime: '1' };
+    await writeFile(join(folder, 'owner.json'), JSON.stringify(owner));
+    expect(await readRunOwner(folder)).toMatchObject({ alive: false });
+    await using lock = await acquireRunLock(folder);
+    expect(lock.owner.pid).toBe(process.pid);
+  });
+
+  it('is not that of a folder which was removed under its lock, though a new one could have its inode', async () => {
+    const folders = Array.from({ length: 20 }, (_, index) => join(folder, String(index)));
+    const locks = [];
+    for (let round = 0; round < 2; round += 1) {
+      for (const each of folders) await mkdir(each);
+      for (const each of folders) locks.push(await acquireRunLock(each));
+      for (const each of folders) await rm(each, { recursive: true });
+    }
+    for (const lock of locks) await lock[Symbol.asyncDispose]();
+    expect(locks).toHaveLength(40);
   });
 
   it('takes over from an owner file that a crash left, or that is none', async () => {

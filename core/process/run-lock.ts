@@ -1,12 +1,12 @@
-import { constants } from 'node:fs';
-import { open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { type BigIntStats, constants } from 'node:fs';
+import { type FileHandle, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
 import { hostname } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { UserError } from '../errors.js';
 import { isDiskFull, writingTo } from '../files/disk-error.js';
-import { isSeenFromHere, type ProcessPlace, processIdentity, processPlace } from './process-identity.js';
+import { isAlive, isSeenFromHere, type ProcessPlace, processIdentity, processPlace } from './process-identity.js';
 
 /** Who writes, or wrote, a run. */
 export interface RunOwner extends ProcessPlace {
@@ -70,6 +70,7 @@ export async function acquireLock(
     const former = await readOwnerFile(folder);
     // The kernel speaks for this machine only. On another one the owner may be alive, and nobody here can tell.
     if (former !== undefined && !(await isSeenFromHere(former))) throw lockedElsewhere(folder, former);
+    if (former !== undefined && (await isAtWorkUnseen(former))) throw locked(folder, former);
     const identity = await processIdentity(process.pid);
     const owner: RunOwner = {
       pid: process.pid,
@@ -84,8 +85,11 @@ export async function acquireLock(
     return {
       owner,
       [Symbol.asyncDispose]: async () => {
-        await rm(join(folder, ownerFile), { force: true });
-        await kernelLock.release();
+        try {
+          await rm(join(folder, ownerFile), { force: true });
+        } finally {
+          await kernelLock.release();
+        }
       },
     };
   } catch (error) {
@@ -102,36 +106,69 @@ export async function readRunOwner(runFolder: string): Promise<(RunOwner & { rea
   const folder = resolve(runFolder);
   const owner = await readOwnerFile(folder);
   if (owner === undefined) return undefined;
-  return { ...owner, alive: !(await isSeenFromHere(owner)) || (await isLocked(folder)) };
+  const alive = !(await isSeenFromHere(owner)) || (await isLocked(folder)) || (await isAtWorkUnseen(owner));
+  return { ...owner, alive };
+}
+
+/**
+ * Whether an owner whose lock is not seen is at work all the same: a sandbox with a network of its own sees processes, but
+ * not their locks. A container that was started again has the pids of the former one, not the times of their start. What
+ * this process itself left there is no lock.
+ */
+async function isAtWorkUnseen({ pid, processStartTime: startTime }: RunOwner): Promise<boolean> {
+  return pid !== process.pid && startTime !== undefined && (await isAlive({ pid, startTime }));
 }
 
 /** Undefined where another has it. */
 async function takeKernelLock(folder: string): Promise<KernelLock | undefined> {
   for (let attempt = 0; ; attempt += 1) {
-    const lock = process.platform === 'linux' ? await listen(await socketName(folder)) : await lockFile(folder);
+    const lock = process.platform === 'linux' ? await lockInode(folder) : await lockFile(folder);
     if (lock !== undefined || process.platform === 'linux' || attempt === retries) return lock;
     await wait(retryMilliseconds);
   }
 }
 
 async function isLocked(folder: string): Promise<boolean> {
-  if (process.platform === 'linux') return isListening(await socketName(folder));
+  if (process.platform === 'linux') return isListening(socketName(await statOf(folder)));
   const lock = await lockFile(folder);
   await lock?.release();
   return lock === undefined;
+}
+
+/** Holds the folder open besides: the kernel gives its inode to no other folder then, even where it is removed meanwhile. */
+async function lockInode(folder: string): Promise<KernelLock | undefined> {
+  const handle = await openFolder(folder);
+  let lock: KernelLock | undefined;
+  try {
+    lock = await listen(socketName(await handle.stat({ bigint: true })));
+  } finally {
+    if (lock === undefined) await handle.close();
+  }
+  return lock && { release: () => lock.release().finally(() => handle.close()) };
+}
+
+async function openFolder(folder: string): Promise<FileHandle> {
+  try {
+    return await open(folder, constants.O_RDONLY | constants.O_DIRECTORY);
+  } catch (error) {
+    throw folderMissing(folder, error);
+  }
+}
+
+async function statOf(folder: string): Promise<BigIntStats> {
+  try {
+    return await stat(folder, { bigint: true });
+  } catch (error) {
+    throw folderMissing(folder, error);
+  }
 }
 
 /**
  * A name in Linux's abstract socket space: it is no file, and is free again the moment its process is gone. Device and
  * inode stand for the folder however it is reached.
  */
-async function socketName(folder: string): Promise<string> {
-  try {
-    const { dev, ino } = await stat(folder, { bigint: true });
-    return `\0simmer-run-lock/${dev}/${ino}`;
-  } catch (error) {
-    throw folderMissing(folder, error);
-  }
+function socketName({ dev, ino }: BigIntStats): string {
+  return `\0simmer-run-lock/${dev}/${ino}`;
 }
 
 async function listen(name: string): Promise<KernelLock | undefined> {
