@@ -73,7 +73,7 @@ export const select = defineStage({
       preselected,
       ...(later === undefined ? {} : { later: { after: later.after, weights } }),
     };
-    const { chosen } = await selectRows(candidates, settings, () => drawing.step());
+    const { chosen } = await selectRows(candidates, settings, (drawn) => drawing.step(undefined, drawn));
     if (method !== 'all' && candidates.length < count) {
       context.log.info(
         `The dataset has ${formatCounted(candidates.length, 'row')}, and ${formatCount(count)} were asked for: all are taken.`,

@@ -46,6 +46,22 @@ describe('selection', () => {
     expect(new Set(await choose({ method, count: 1000 })).size).toBe(300);
   });
 
+  it.each(['s1', 'random', 'diverse', 'longest'] as const)(
+    '%s lets others have turns before its first draw',
+    async (method) => {
+      const rows = 100_000;
+      const many = Array.from({ length: rows }, (_, index) => ({ domain: `${index % 2}`, length: index % 5000 }));
+      let turns = 0;
+      let beforeFirst: number | undefined;
+      const step = async (drawn: number) => {
+        if (drawn === 0) turns += 1;
+        else beforeFirst ??= turns;
+      };
+      await selectRows(many, { method, count: 10, seed: 1, preselected: [] }, step);
+      expect(beforeFirst).toBeGreaterThanOrEqual(rows / 10_000);
+    },
+  );
+
   it('s1 and diverse take from every domain alike, random by its size', async () => {
     const rare = async (method: 's1' | 'random' | 'diverse') =>
       (await choose({ method })).filter((index) => index < 10).length;
@@ -74,7 +90,9 @@ describe('selection', () => {
           const later = weights === null ? {} : { later: { after: 3, weights: new Map(Object.entries(weights)) } };
           let turns = 0;
           const options = { method, count, seed: 9, preselected: [], ...later } as const;
-          const { chosen } = await selectRows(rows, options, async () => void turns++);
+          const { chosen } = await selectRows(rows, options, async (drawn) => {
+            turns += drawn;
+          });
           expect([...chosen.keys()]).toEqual(drawnFromLists(rows, options));
           expect(turns).toBe(chosen.size);
         },

@@ -38,50 +38,76 @@ export interface SelectionOptions {
   readonly later?: LaterWeights;
 }
 
-/** Chooses rows, the same ones for the same options. @param step awaited once for each row that is drawn */
+/** Rows that are put in order between two turns of others. */
+const rowsATurn = 10_000;
+
+/**
+ * Chooses rows, the same ones for the same options.
+ * @param step awaited once for each row that is drawn, and with 0 now and then while rows are put in order
+ */
 export async function selectRows(
   candidates: readonly Candidate[],
   options: SelectionOptions,
-  step: () => Promise<void>,
+  step: (drawn: 0 | 1) => Promise<void>,
 ): Promise<Selection> {
   const chosen = new Map<number, Reason>();
   const limit = options.method === 'all' ? candidates.length : Math.min(options.count, candidates.length);
   for (const index of options.preselected.slice(0, limit)) chosen.set(index, { rule: 'preselected' });
-  const pool = candidates.map((_, index) => index).filter((index) => !chosen.has(index));
-  const draws = drawOrder(candidates, pool, options, () => chosen.size);
-  for (const { index, evidence } of draws) {
+  const eachRow: EachRow = async (rows, take) => {
+    let done = 0;
+    for (const row of rows) {
+      if (done % rowsATurn === 0) await step(0);
+      done += 1;
+      take(row);
+    }
+  };
+  const pool: number[] = [];
+  await eachRow(candidates.keys(), (index) => {
+    if (!chosen.has(index)) pool.push(index);
+  });
+  for await (const { index, evidence } of drawOrder(candidates, pool, options, { taken: () => chosen.size, eachRow })) {
     if (chosen.size >= limit) break;
     chosen.set(index, { rule: options.method, ...(evidence === undefined ? {} : { evidence }) });
-    await step();
+    await step(1);
   }
   return { chosen };
 }
+
+/** Does something with each of many rows, and lets others have turns meanwhile: of a million rows each look takes long. */
+type EachRow = (rows: Iterable<number>, take: (row: number) => void) => Promise<void>;
 
 interface Drawn {
   readonly index: number;
   readonly evidence?: string;
 }
 
-/** @param taken how many rows are chosen so far */
-function drawOrder(
+interface Drawing {
+  /** How many rows are chosen so far. */
+  readonly taken: () => number;
+  readonly eachRow: EachRow;
+}
+
+async function* drawOrder(
   candidates: readonly Candidate[],
   pool: readonly number[],
   options: SelectionOptions,
-  taken: () => number,
-): Iterable<Drawn> {
+  { taken, eachRow }: Drawing,
+): AsyncIterable<Drawn> {
   const stream = random(options.seed, `select ${options.method}`);
+  const ranked = (rows: readonly number[]) => byLength(candidates, rows, eachRow);
   const domainsOf = (names: readonly string[]) => new Domains(names, stream, options.later, taken);
   switch (options.method) {
     case 'all':
-      return inOrder(pool);
+      return yield* inOrder(pool);
     case 'longest':
-      return inOrder(byLength(candidates, pool), (rank) => ({ evidence: `rank ${rank} by length` }));
+      return yield* inOrder(await ranked(pool), (rank) => ({ evidence: `rank ${rank} by length` }));
     case 'random':
-      return inOrder(stream.shuffle(pool));
+      return yield* inOrder(stream.shuffle(pool));
     case 'diverse':
-      return drawByDomain(candidates, pool, domainsOf, (size) => stream.integer(size));
-    case 's1':
-      return drawByDomain(candidates, pool, domainsOf, (size) => drawRank(stream, size));
+    case 's1': {
+      const drawFrom = (size: number) => (options.method === 's1' ? drawRank(stream, size) : stream.integer(size));
+      return yield* drawByDomain(await byDomain(candidates, pool, eachRow), domainsOf, ranked, drawFrom);
+    }
   }
 }
 
@@ -130,16 +156,42 @@ class Domains {
  * Longest first; equally long ones in their order. Sorts lengths, not rows: a million rows would hold up all else for more
  * than a second.
  */
-function byLength(candidates: readonly Candidate[], pool: readonly number[]): number[] {
-  const ofLength = new Map<number, number[]>();
-  for (const index of pool) {
-    const length = candidates[index]?.length ?? 0;
-    const rows = ofLength.get(length);
-    if (rows === undefined) ofLength.set(length, [index]);
-    else rows.push(index);
-  }
+async function byLength(
+  candidates: readonly Candidate[],
+  rows: readonly number[],
+  eachRow: EachRow,
+): Promise<number[]> {
+  const ofLength = await grouped(rows, (index) => candidates[index]?.length ?? 0, eachRow);
   const lengths = Float64Array.from(ofLength.keys()).sort().reverse();
-  return [...lengths].flatMap((length) => ofLength.get(length) ?? []);
+  const sorted: number[] = [];
+  await eachRow(rowsOfKeys(ofLength, lengths), (index) => sorted.push(index));
+  return sorted;
+}
+
+function* rowsOfKeys<Key>(groups: ReadonlyMap<Key, readonly number[]>, keys: Iterable<Key>): Iterable<number> {
+  for (const key of keys) yield* groups.get(key) ?? [];
+}
+
+function byDomain(
+  candidates: readonly Candidate[],
+  rows: readonly number[],
+  eachRow: EachRow,
+): Promise<ReadonlyMap<string, readonly number[]>> {
+  return grouped(rows, (index) => candidates[index]?.domain ?? '', eachRow);
+}
+
+async function grouped<Key>(
+  rows: readonly number[],
+  keyOf: (index: number) => Key,
+  eachRow: EachRow,
+): Promise<Map<Key, number[]>> {
+  const groups = new Map<Key, number[]>();
+  await eachRow(rows, (index) => {
+    const group = groups.get(keyOf(index));
+    if (group === undefined) groups.set(keyOf(index), [index]);
+    else group.push(index);
+  });
+  return groups;
 }
 
 interface Ranked {
@@ -147,33 +199,27 @@ interface Ranked {
   readonly left: WeightTree;
 }
 
-function rankedRows(candidates: readonly Candidate[], rows: readonly number[]): Ranked {
-  return { rows: byLength(candidates, rows), left: new WeightTree(rows.map(() => 1)) };
-}
-
 /** s1, section 2.2: draw a domain, in it a row by its rank; take it out of the pool; drop empty domains. */
-function* drawByDomain(
-  candidates: readonly Candidate[],
-  pool: readonly number[],
+async function* drawByDomain(
+  rowsOf: ReadonlyMap<string, readonly number[]>,
   domainsOf: (names: readonly string[]) => Domains,
+  rankRows: (rows: readonly number[]) => Promise<readonly number[]>,
   drawFrom: (size: number) => number,
-): Iterable<Drawn> {
-  const byDomain = new Map<string, number[]>();
-  for (const index of pool) {
-    const domain = candidates[index]?.domain ?? '';
-    const rows = byDomain.get(domain);
-    if (rows === undefined) byDomain.set(domain, [index]);
-    else rows.push(index);
-  }
-  const names = [...byDomain.keys()].sort((one, other) => (one < other ? -1 : 1));
+): AsyncIterable<Drawn> {
+  const names = [...rowsOf.keys()].sort();
   const domains = domainsOf(names);
   /** Rows of the domains that were drawn so far, the longest trace first. */
   const ranked = new Map<string, Ranked>();
   for (let draw = 1; domains.left > 0; draw++) {
     const at = domains.draw();
     const name = names[at] as string;
-    const { rows, left } = ranked.get(name) ?? rankedRows(candidates, byDomain.get(name) ?? []);
-    ranked.set(name, { rows, left });
+    let drawn = ranked.get(name);
+    if (drawn === undefined) {
+      const rows = await rankRows(rowsOf.get(name) ?? []);
+      drawn = { rows, left: new WeightTree(rows.map(() => 1)) };
+      ranked.set(name, drawn);
+    }
+    const { rows, left } = drawn;
     const size = left.total;
     const rank = drawFrom(size);
     const place = left.find(rank);
