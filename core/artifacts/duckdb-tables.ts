@@ -1,6 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises';
 import type { DuckDBConnection, DuckDBValue, DuckDBInstance as Instance } from '@duckdb/node-api';
-import { UserError } from '../errors.js';
+import { isUserError, UserError } from '../errors.js';
 import type { Columns, Row } from './artifact.js';
 import { type ColumnType, parseColumnType, quoteName, requireDistinctNames, sqlType } from './column-type.js';
 import { DuckDBDataChunk, DuckDBInstance, listValue, structValue } from './duckdb.js';
@@ -55,6 +55,7 @@ export function forgetReader(): void {
 /**
  * Gives a DuckDB that lives as long as the writing of a file.
  * @param scratchFolder one that is not there yet; removed at the end
+ * @throws UserError `table_beyond_memory`
  */
 export async function withScratch<T>(scratchFolder: string, write: (instance: Instance) => Promise<T>): Promise<T> {
   await mkdir(scratchFolder);
@@ -67,10 +68,26 @@ export async function withScratch<T>(scratchFolder: string, write: (instance: In
   });
   try {
     return await write(instance);
+  } catch (error) {
+    throw isBeyondMemory(error) ? beyondMemory(error) : error;
   } finally {
     instance.closeSync();
     await rm(scratchFolder, { recursive: true, force: true });
   }
+}
+
+/** What is written at the moment cannot wait on disk: of each column a block of 256 KiB at least. */
+function isBeyondMemory(error: unknown): error is Error {
+  return error instanceof Error && !isUserError(error) && /^Out of Memory Error|\/[\d.]+ \w+ used\)/m.test(error.message);
+}
+
+function beyondMemory(error: Error): UserError {
+  const said = error.message.split('\n')[0];
+  return new UserError(
+    'table_beyond_memory',
+    `The table is too wide, or its values are too large, to be written in ${memoryLimit} of memory: ${said}.`,
+    { kind: 'runFailed', hint: 'Keep fewer columns: thousands of them are too many.', cause: error },
+  );
 }
 
 /** Where rows are before they are read or copied. */

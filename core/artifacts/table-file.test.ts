@@ -55,6 +55,19 @@ const rows: readonly Row[] = [
 ];
 
 describe('a table', () => {
+  it('of more columns of text than the memory of its writing holds says so, and what to do', async () => {
+    const names = Array.from({ length: 4000 }, (_, index) => `c${index}`);
+    // Text of this length takes a block of its own in each column.
+    const row = Object.fromEntries(names.map((name) => [name, 'x'.repeat(5000)]));
+    const wide = Object.fromEntries(names.map((name) => [name, 'VARCHAR']));
+    await expect(write([row, row], wide)).rejects.toMatchObject({
+      code: 'table_beyond_memory',
+      kind: 'runFailed',
+      message: expect.stringContaining('MiB used'),
+      hint: expect.stringContaining('fewer columns'),
+    });
+  }, 60_000);
+
   it('gives back texts that begin with a byte order mark as they were', async () => {
     const marked = [{ id: '\ufeff', prompt: [{ role: 'user', content: '\ufeff\ufeffWhat?' }] }];
     expect(await roundTrip(marked, { id: 'VARCHAR', prompt: 'STRUCT("role" VARCHAR, content VARCHAR)[]' })).toEqual(

@@ -31,7 +31,7 @@ export interface TableFileOptions {
  * Writes rows, in their order, as a Parquet file (zstd), durably. The same rows and columns give the same bytes, however
  * the rows arrive: explicit types, fixed row groups, each of them by one thread. While rows fill one, the one before it
  * is packed.
- * @throws UserError `row_does_not_fit`, `invalid_columns`, `invalid_column_type`
+ * @throws UserError `row_does_not_fit`, `invalid_columns`, `invalid_column_type`, `table_beyond_memory`
  */
 export async function writeTable(
   file: string,
