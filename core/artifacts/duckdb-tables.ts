@@ -1,4 +1,5 @@
 import { mkdir, rm } from 'node:fs/promises';
+import { setImmediate } from 'node:timers/promises';
 import type { DuckDBConnection, DuckDBValue, DuckDBInstance as Instance } from '@duckdb/node-api';
 import { isUserError, UserError } from '../errors.js';
 import type { Columns, Row } from './artifact.js';
@@ -78,7 +79,9 @@ export async function withScratch<T>(scratchFolder: string, write: (instance: In
 
 /** What is written at the moment cannot wait on disk: of each column a block of 256 KiB at least. */
 function isBeyondMemory(error: unknown): error is Error {
-  return error instanceof Error && !isUserError(error) && /^Out of Memory Error|\/[\d.]+ \w+ used\)/m.test(error.message);
+  return (
+    error instanceof Error && !isUserError(error) && /^Out of Memory Error|\/[\d.]+ \w+ used\)/m.test(error.message)
+  );
 }
 
 function beyondMemory(error: Error): UserError {
@@ -146,7 +149,10 @@ export async function* fillTables(
     const values = converter.values(row, count);
     waiting.push(values);
     for (const value of values) if (typeof value === 'string') text += value.length;
-    if (waiting.length === chunkRows || text >= mostWaitingText) flush();
+    if (waiting.length < chunkRows && text < mostWaitingText) continue;
+    flush();
+    // Of wide rows a few take long: other work has its turn, and a thread hears whether it goes on.
+    await setImmediate();
   }
   if (waiting.length > 0) flush();
   appender.closeSync();

@@ -55,12 +55,12 @@ export const start: StartTasks<PackSettings, PackTask, PackedTask> = async (
 async function* telling(rows: MadeRows<unknown>['rows'], tellRows: TellRows, signal: AbortSignal): AsyncIterable<Row> {
   let count = 0;
   for await (const row of rows) {
+    signal.throwIfAborted();
     yield row;
     if (++count % toldRows !== 0) continue;
     tellRows(toldRows);
     // Where there is no thread, other work has its turn; a thread hears whether it goes on.
     await setImmediate();
-    signal.throwIfAborted();
   }
   tellRows(count % toldRows);
 }
