@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: plugins are written like that
 import { mkdir, symlink, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -29,12 +30,35 @@ describe('the digest of a plugin that is one file covers', () => {
     ["export * from './one.js';", 'one.ts'],
     ['await import(`./one.js`);', 'one.js'],
     ["const here = require('.');", 'index.js'],
+    ["export { one } from './one.js';", 'one.js'],
+    ["import rules from './rules.json' with { type: 'json' };", 'rules.json'],
+    ['const one = await import(/* @vite-ignore */ `./lib/${name}.js`);', 'lib/one.js'],
+    ['const one = await import(`./lib/rules-${name}.js`);', 'lib/rules-one.ts'],
+    ['const one = require(`./${name}.cjs`);', 'one.cjs'],
+    ['const prompt = new URL(`./prompts/${name}`, import.meta.url);', 'prompts/de/one.txt'],
+    ["const one = createRequire(import.meta.url)('./one.cjs');", 'one.cjs'],
+    ["const one = createRequire(fileURLToPath(import.meta.url))('./one.json');", 'one.json'],
+    ["const one = fork(require.resolve('./one'));", 'one.js'],
+    ["const worker = new Worker(import.meta.resolve('./worker.js'));", 'worker.js'],
     ["const prompt = readFileSync(new URL('./prompt.md', import.meta.url), 'utf8');", 'prompt.md'],
   ])('what it names by %s', async (text, file) => {
     const folder = await written({ 'plugin.js': text, [file]: 'first', 'other.js': 'first' });
     const digest = () => moduleDigest(join(folder, 'plugin.js'));
     expect(await covers(folder, 'other.js', digest)).toBe(false);
     expect(await covers(folder, file, digest)).toBe(true);
+  });
+
+  test('of what a template names only what it may name', async () => {
+    const text = 'await import(`./rules-${name}.mjs`);\nnew URL(`./${name}`, import.meta.url);';
+    const files = ['rules-one.mjs', 'rules.mjs', 'rules-one.txt', 'runs/rules-one.mjs'];
+    const folder = await written({
+      'plugin.js': text,
+      ...Object.fromEntries(files.map((name) => [name, 'first'])),
+    });
+    const digest = () => moduleDigest(join(folder, 'plugin.js'));
+    const covered = [];
+    for (const file of files) if (await covers(folder, file, digest)) covered.push(file);
+    expect(covered).toEqual(['rules-one.mjs']);
   });
 
   test('the module that Node takes where a folder has its name', async () => {
@@ -67,7 +91,25 @@ describe('the digest of a plugin that is a command covers', () => {
       { 'plugin.py': 'from rules.math import x\n' },
       'rules/math.py',
     ],
-    ['the second import of a line', ['python3', 'plugin.py'], { 'plugin.py': 'import os; import helper' }, 'helper.py'],
+    [
+      'a module that is imported by its name',
+      ['python3', 'plugin.py'],
+      { 'plugin.py': "rules = importlib.import_module('rules.math')" },
+      'rules/math.py',
+    ],
+    [
+      'a module that is imported by the function',
+      ['python3', 'plugin.py'],
+      { 'plugin.py': '__import__("rules")' },
+      'rules.py',
+    ],
+    [
+      'a module that is imported on a line of its own',
+      ['python3', 'plugin.py'],
+      { 'plugin.py': 'from rules.math import (\n    x,\n    y,\n)\nimport os, \\\n    helper' },
+      'helper.py',
+    ],
+    ['a second import of a line', ['python3', 'plugin.py'], { 'plugin.py': 'import os; import rules' }, 'rules.py'],
     ['a package that is run', ['python3', '-m', 'rules'], {}, 'rules/__main__.py'],
     ['a module that is run', ['python3', '-m', 'rules'], {}, 'rules.py'],
     ['a module of a package that is run', ['python3', '-m', 'acme.rules'], {}, 'acme/rules.py'],
@@ -96,11 +138,18 @@ describe('the digest of a plugin that is a command covers', () => {
 describe('the digest of a plugin that is a command does not cover', () => {
   test.each([
     ['data in a folder with the name of an import', ['python3', 'plugin.py'], 'datasets/rows.jsonl'],
+    [
+      'data in such a folder that has code beside it, but is no package',
+      ['python3', 'plugin.py'],
+      'datasets/rows.jsonl',
+      { 'datasets/prepare.py': '' },
+    ],
     ['a file without an ending with that name', ['python3', 'plugin.py'], 'datasets'],
     ['a module that has the name of what is taken from another', ['python3', 'plugin.py'], 'load.py'],
     ['the folder of the recipe, for a word that is empty', ['python3', 'plugin.py', '', '--only='], 'rows.jsonl'],
-  ])('%s', async (_, words, file) => {
-    const folder = await written({ 'plugin.py': 'import datasets\nfrom json import dump, load\n', [file]: 'first' });
+  ] as [string, string[], string, Record<string, string>?][])('%s', async (_, words, file, files = {}) => {
+    const script = 'import datasets\nfrom json import dump, load\n';
+    const folder = await written({ 'plugin.py': script, [file]: 'first', ...files });
     expect(await covers(folder, file, () => commandDigest(words, folder))).toBe(false);
   });
 });

@@ -35,7 +35,8 @@ async function fileDigest(file: string): Promise<Buffer> {
 
 /**
  * Digest of a plugin that is one file: of it and of the files that it names by relative paths, and they in turn: what it
- * imports or requires, and in JavaScript each `new URL('./…', import.meta.url)`.
+ * imports or requires, and in JavaScript each `new URL('./…', import.meta.url)`. Of a path that is made when it runs, such as
+ * `./rules-${name}.js`, all files that it can be.
  *
  * @param file absolute; JavaScript, TypeScript or Python
  * @returns SHA-256, lower-case hex
@@ -64,27 +65,53 @@ async function modulesDigest(files: readonly string[], start: string): Promise<s
 }
 
 const code = /\.(?:[cm]?[jt]sx?|py)$/;
-const namedInJavaScript = /\b(from|import|require|new URL)\s*\(?\s*['"`](\.{1,2}(?:\/[^'"`$]*)?)['"`]/g;
+const called = String.raw`\((?:[^()]|\([^()]*\))*\)`;
+const namedInJavaScript = new RegExp(
+  String.raw`\b(from|import(?:\.meta\.resolve)?|require(?:\.resolve)?|createRequire${called}|new URL)` +
+    String.raw`\s*\(?\s*(?:/\*.*?\*/\s*)?(['"${'`'}])(\.{1,2}(?:/(?:(?!\2).)*)?)\2`,
+  'g',
+);
 /** Of `import a, b` the names; of `from a.b import c` what it is from. What is relative is in a package, and with that. */
-const importedInPython = /(?:^|;)[ \t]*(?:from[ \t]+([\w.]+)|import[ \t]+([\w., \t]+))/gm;
+const importedInPython = /(?:^|[;:])[ \t]*(?:from[ \t]+(\w[\w.]*)|import[ \t]+([\w., \t]+))/gm;
+const importedByName = /\b(?:import_module|__import__|run_module)\(\s*['"]([\w.]+)['"]/g;
 
 /** The files that there are of those that a module names. */
 async function filesNamedIn(file: string, text: string, start: string): Promise<readonly string[]> {
   const found: string[] = [];
   if (file.endsWith('.py')) {
-    for (const [, origin, names] of text.matchAll(importedInPython)) {
-      for (const name of (origin ?? names!).split(',')) found.push(...(await filesInPython(start, name.trim())));
-    }
+    for (const name of namesInPython(text)) found.push(...(await filesInPython(start, name)));
   } else {
-    for (const [, by, path] of text.matchAll(namedInJavaScript)) {
+    for (const [, by, quote, path] of text.matchAll(namedInJavaScript)) {
+      if (quote === '`' && path!.includes('${')) {
+        found.push(...(await filesOfTemplate(file, path!)));
+        continue;
+      }
       const named = resolve(dirname(file), path!);
-      const inTypeScript = named.replace(/\.([cm]?)js$/, '.$1ts');
+      const inTypeScript = asTypeScript(named);
       const endings = by === 'new URL' ? [] : ['.js', '.cjs', '.mjs', '.json', '.ts'];
       found.push(...(await filesInJavaScript(file, named, endings)));
       if (inTypeScript !== named) found.push(...(await filesInJavaScript(file, inTypeScript, [])));
     }
   }
   return found;
+}
+
+/** What TypeScript calls a module that is imported by the name of what becomes of it. */
+function asTypeScript(path: string): string {
+  return path.replace(/\.([cm]?)js$/, '.$1ts');
+}
+
+/** All files that a template with `${…}` may name. In a folder that the module is in, too, only those with its ending. */
+async function filesOfTemplate(module: string, template: string): Promise<readonly string[]> {
+  const beginning = resolve(dirname(module), `${template.slice(0, template.indexOf('${'))}x`).slice(0, -1);
+  const ending = template.slice(template.lastIndexOf('}') + 1);
+  const folder = beginning.endsWith(sep) ? beginning : dirname(beginning);
+  const isAround = isWithin(module, folder);
+  if (isAround && ending === '') return [];
+  const inFolder = isAround ? (await readdir(folder)).map((name) => join(folder, name)) : await filesIn(folder);
+  return inFolder.filter(
+    (path) => path.startsWith(beginning) && (path.endsWith(ending) || path.endsWith(asTypeScript(ending))),
+  );
 }
 
 /** The file of a path, or of a path with an ending, or all files of a folder. Of one that the module is in only the index. */
@@ -98,15 +125,22 @@ async function filesInJavaScript(module: string, path: string, endings: readonly
   return filesIn(path);
 }
 
+function namesInPython(text: string): readonly string[] {
+  const whole = text.replaceAll(/\\\r?\n/g, ' ');
+  const imported = [...whole.matchAll(importedInPython)].flatMap(([, origin, names]) => (origin ?? names!).split(','));
+  const named = [...whole.matchAll(importedByName)].map(([, name]) => name!);
+  return [...imported, ...named].map((name) => name.trim());
+}
+
 /** The package or the module that Python finds in a folder; none for what is installed. @param name with or without dots */
 async function filesInPython(folder: string, name: string): Promise<readonly string[]> {
   const [first = ''] = name.split(/[.\s]/);
   if (first === '') return [];
   const path = join(folder, first);
-  if (!(await isFile(join(path, '__init__.py'))) && (await isFile(`${path}.py`))) return [`${path}.py`];
-  // A folder without any code is no package, but data: `import datasets` is then what is installed.
-  const files = await filesIn(path);
-  return files.some((file) => file.endsWith('.py')) ? files : [];
+  if (await isFile(join(path, '__init__.py'))) return filesIn(path);
+  if (await isFile(`${path}.py`)) return [`${path}.py`];
+  // Without that it may be data with a script beside it: `import datasets` is then what is installed.
+  return (await filesIn(path)).filter((file) => file.endsWith('.py'));
 }
 
 async function isFile(path: string): Promise<boolean> {
