@@ -1,6 +1,6 @@
-import { asSchema, descend, mapOptions } from '../document/option-schema.js';
 import type { LoadedPlugin, PluginCatalog } from '../plugin/catalog.js';
 import { codeDigestOf } from '../recipe/checked-options.js';
+import { gradersOf } from '../recipe/grader-versions.js';
 import type { Plan, PlannedStage } from '../recipe/plan.js';
 
 /**
@@ -63,12 +63,8 @@ export async function changedSincePlanned(
 
 /** The plugins whose code makes a stage's outputs: its own, and those of the graders that its options name. */
 async function pluginsOf(stage: PlannedStage, catalog: PluginCatalog): Promise<readonly LoadedPlugin[]> {
-  const { plugin, definition } = await catalog.stage(stage.uses);
-  const graders: string[] = [];
-  mapOptions(asSchema(definition.options), stage.options, (marks, value) => {
-    if (marks.grader) graders.push((value as { readonly uses: string }).uses);
-    return descend;
-  });
-  const found = await Promise.all(graders.map((uses) => catalog.grader(uses)));
+  const { plugin } = await catalog.stage(stage.uses);
+  const graders = await gradersOf(stage, catalog);
+  const found = await Promise.all(graders.map(({ uses }) => catalog.grader(uses)));
   return [plugin, ...found.map((grader) => grader.plugin)];
 }

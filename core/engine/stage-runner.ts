@@ -179,10 +179,9 @@ export class StageRunner {
     const { plan, namedPython } = this.#run;
     const place = { catalog: this.#catalog, settings: this.#settings, namedPython };
     const plugins = await changedSincePlanned(stage, plan, this.#catalog);
-    const trainers = await versionsChangedSincePlanned(stage, plan, place);
     return [
       ...plugins.map((plugin) => `The code of ${plugin}`),
-      ...trainers.map((trainer) => `What the trainer "${trainer}" runs with`),
+      ...(await versionsChangedSincePlanned(stage, plan, place)),
       ...(await filesChangedSincePlanned(stage, plan)),
     ];
   }

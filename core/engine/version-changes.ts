@@ -1,7 +1,9 @@
 import { pathSettings, type Settings } from '../config/settings.js';
+import { canonicalJson } from '../document/canonical-json.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
 import { present } from '../present.js';
 import { guardedAnswer } from '../recipe/checked-options.js';
+import { graderVersions } from '../recipe/grader-versions.js';
 import type { Plan, PlannedStage, PlannedTrainer } from '../recipe/plan.js';
 
 /** What `--python` names, or named when the run was taken up before. */
@@ -18,7 +20,8 @@ interface VersionPlace {
 }
 
 /**
- * An earlier plan with the versions that its trainers have now: what still has to run is keyed by what will make it.
+ * An earlier plan with the versions that its trainers and graders have now: what still has to run is keyed by what will
+ * make it.
  *
  * @param done names of stages whose outputs are there; trainers that no other stage uses keep theirs
  * @returns the changes as sentences, for the log
@@ -42,10 +45,27 @@ export async function withPresentVersions(
         'goes by what is there now.',
     );
   }
-  return { plan: { ...plan, trainers }, changes };
+  const stages: PlannedStage[] = [];
+  const graders = new Set<string>();
+  for (const stage of plan.stages) {
+    if (done.has(stage.name)) {
+      stages.push(stage);
+      continue;
+    }
+    const present = await presentGraders(stage, plan, place);
+    const { graderVersions: _, ...others } = stage;
+    stages.push(present.graderVersions === undefined ? others : { ...stage, ...present });
+    for (const uses of gradersChanged(stage, present)) graders.add(uses);
+  }
+  for (const uses of graders) {
+    changes.push(
+      `What the grader ${uses} runs with has changed since the run began: what is left to do goes by what is there now.`,
+    );
+  }
+  return { plan: { ...plan, stages, trainers }, changes };
 }
 
-/** Names of a stage's trainers whose versions are not those of its key any more, or cannot be read. */
+/** What of a stage's trainers and graders is not as its key has it any more, or cannot be read: as subjects of a sentence. */
 export async function versionsChangedSincePlanned(
   stage: PlannedStage,
   plan: Plan,
@@ -55,9 +75,29 @@ export async function versionsChangedSincePlanned(
   for (const name of stage.trainers) {
     const trainer = plan.trainers[name]!;
     const versions = await presentVersions(trainer, plan, place).catch(() => undefined);
-    if (versions === undefined || differences(trainer.relevantVersions, versions).length > 0) changed.push(name);
+    const isSame = versions !== undefined && differences(trainer.relevantVersions, versions).length === 0;
+    if (!isSame) changed.push(`What the trainer "${name}" runs with`);
   }
-  return changed;
+  const graders = gradersChanged(stage, await presentGraders(stage, plan, place).catch(() => ({})));
+  return [...changed, ...graders.map((uses) => `What the grader ${uses} runs with`)];
+}
+
+type GraderVersions = Pick<PlannedStage, 'graderVersions'>;
+
+function presentGraders(
+  stage: PlannedStage,
+  { recipeFolder }: Plan,
+  { catalog, settings: { cacheFolder } }: VersionPlace,
+): Promise<GraderVersions> {
+  return graderVersions(stage, catalog, { recipeFolder, cacheFolder });
+}
+
+/** Names of the graders, `plugin/grader`, that run with other versions than before. */
+function gradersChanged({ graderVersions: before = [] }: GraderVersions, after: GraderVersions): readonly string[] {
+  const { graderVersions: now = [] } = after;
+  const of = (versions: typeof before, uses: string) => canonicalJson(versions.filter((each) => each.uses === uses));
+  const names = [...new Set([...before, ...now].map(({ uses }) => uses))];
+  return names.filter((uses) => of(before, uses) !== of(now, uses));
 }
 
 async function presentVersions(

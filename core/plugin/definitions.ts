@@ -309,6 +309,14 @@ export interface GraderDefinition<S extends z.ZodObject = z.ZodObject> {
    * rows without one as well, whose `gold` is empty. @default true
    */
   needsGold?(options: z.output<S>): boolean;
+  /**
+   * The versions that its grades depend on and that its plugin's code does not tell, as of a Python that the user names, for
+   * the key of stages that name it; read from metadata, nothing is imported or installed.
+   */
+  relevantVersions?(
+    options: z.output<S>,
+    where: { readonly recipeFolder: string; readonly cacheFolder: string },
+  ): Promise<Readonly<Record<string, string>>>;
   start(options: z.output<S>, context: GraderContext): Promise<StartedGrader>;
 }
 

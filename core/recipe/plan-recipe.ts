@@ -141,7 +141,9 @@ export async function planRecipe(
   const plannedTrainers = await Promise.all(wantedTrainers.map((trainer) => planTrainer(scope, trainer, settings)));
   refuseIfWrong();
   const { name, seed, budget } = outside!;
-  const plannedStages = await inParts(wanted, (stage) => planStage(stage, seed));
+  const plannedStages = await inParts(wanted, (stage) =>
+    planStage(scope, stage, { recipeSeed: seed, cacheFolder: settings.cacheFolder }),
+  );
   const placed = hardwareOfPlan(
     { trainers: plannedTrainers.map((trainer) => trainer!), stages: plannedStages, budget },
     settings,

@@ -8,6 +8,7 @@ import type { Contribution } from '../plugin/catalog.js';
 import { checkAnswer } from '../plugin/check-answer.js';
 import type { InputDefinition, OptionProblem, StageDefinition, StageSource } from '../plugin/definitions.js';
 import { type CheckedOptions, checkOptions, codeDigestOf, guardedAnswer } from './checked-options.js';
+import { graderVersions } from './grader-versions.js';
 import { inParts } from './in-parts.js';
 import type { PlannedStage, StageReference } from './plan.js';
 import type { PlanScope } from './plan-scope.js';
@@ -171,9 +172,16 @@ export async function checkSources(scope: PlanScope, stages: readonly CheckedSta
   }
 }
 
-/** What the plan says of a stage. */
-export async function planStage(stage: CheckedStage, recipeSeed: number): Promise<PlannedStage> {
+/** What the plan says of a stage. Reads the versions that its graders run with. */
+export async function planStage(
+  scope: PlanScope,
+  stage: CheckedStage,
+  { recipeSeed, cacheFolder }: { readonly recipeSeed: number; readonly cacheFolder: string },
+): Promise<PlannedStage> {
   const { name, uses, found, inputs, options, resources } = stage;
+  const { catalog, recipeFolder } = scope;
+  const named = { uses, options: options.options };
+  const versions = await scope.attempt(['stages', name], graderVersions(named, catalog, { recipeFolder, cacheFolder }));
   return {
     name,
     uses,
@@ -190,6 +198,7 @@ export async function planStage(stage: CheckedStage, recipeSeed: number): Promis
       ...plannedResources(resources),
     },
     codeDigest: await codeDigestOf([found.plugin, ...options.graders.map((grader) => grader.plugin)]),
+    ...versions,
     // Not of the stage's name: what is called otherwise is still the same work.
     seed: stage.seed ?? recipeSeed,
     ...(stage.expect === undefined ? {} : { expect: stage.expect }),

@@ -56,6 +56,8 @@ export interface PlannedStage {
   readonly resources: Resources;
   /** SHA-256 over the code of the plugin that has the stage, and of those that have the graders that it names. */
   readonly codeDigest: string;
+  /** What the graders that it names run with, where they tell: part of its key. */
+  readonly graderVersions?: readonly { readonly uses: string; readonly versions: Readonly<Record<string, string>> }[];
   readonly seed: number;
   /** What its outputs are said to be like, by name, for estimates: no part of its key. */
   readonly expect?: Readonly<Record<string, { readonly [key: string]: Json }>>;

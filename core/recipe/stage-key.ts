@@ -1,4 +1,5 @@
 import { jsonDigest } from '../document/canonical-json.js';
+import { present } from '../present.js';
 import type { Plan, PlannedStage, PlannedTrainer } from './plan.js';
 
 /** Changes when what the core gives to stages changes what they make of it: artifact formats, `random`. */
@@ -6,7 +7,7 @@ const keyFormat = 1;
 
 /**
  * What a stage's outputs depend on, as one digest: its code, its semantic options, its seed, the content of its inputs,
- * and the trainers that it uses. Names, paths, places and times are no part of it.
+ * the trainers that it uses, and what its graders run with. Names, paths, places and times are no part of it.
  *
  * @param inputDigests input name to the digest of its artifact; a list for an input that takes many
  * @returns SHA-256, lower-case hex
@@ -24,6 +25,7 @@ export function stageKey(
     seed: stage.seed,
     inputs: inputDigests,
     trainers: stage.trainers.map((name) => semanticTrainer(plan.trainers[name]!)),
+    ...present({ graderVersions: stage.graderVersions }),
   };
   return jsonDigest(covered);
 }

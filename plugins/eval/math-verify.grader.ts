@@ -3,11 +3,13 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
   defineGrader,
+  installedVersions,
   placement,
   preparePythonEnvironment,
   projectRequirements,
   runsCode,
   startProcessGrader,
+  usePython,
   z,
 } from 'simmerkit';
 
@@ -27,8 +29,11 @@ export const mathVerify = defineGrader({
       .default(10_000)
       .describe('Hard limit for one answer, in milliseconds; what takes longer is counted as timed out.'),
   }),
+  // An environment that Simmer makes is told by its lock file, which is code.
+  relevantVersions: async ({ python }, { recipeFolder }) =>
+    python === undefined ? {} : relevantIn(ownPython(python, recipeFolder)),
   async start({ python, timeoutMilliseconds }, context) {
-    const own = python?.includes('/') ? resolve(context.recipeFolder, python) : python;
+    const own = python === undefined ? undefined : ownPython(python, context.recipeFolder);
     const packageFolder = graderPackageFolder();
     const environment = await preparePythonEnvironment({
       name: 'math-verify',
@@ -47,6 +52,19 @@ export const mathVerify = defineGrader({
     });
   },
 });
+
+function ownPython(python: string, recipeFolder: string): string {
+  return python.includes('/') ? resolve(recipeFolder, python) : python;
+}
+
+/** Distributions that verdicts depend on. */
+const relevant = ['math-verify', 'latex2sympy2-extended', 'antlr4-python3-runtime', 'sympy'] as const;
+
+async function relevantIn(python: string): Promise<Readonly<Record<string, string>>> {
+  const { signal } = new AbortController();
+  const versions = await installedVersions((await usePython(python, signal)).path, signal);
+  return Object.fromEntries(relevant.flatMap((name) => (name in versions ? [[name, versions[name]!]] : [])));
+}
 
 /** The folder with the package `simmer_grader`, which is not compiled. */
 function graderPackageFolder(): string {

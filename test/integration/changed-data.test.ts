@@ -233,6 +233,81 @@ it('a file of a grader counts as what it is when the run goes on, too', async ()
   expect((await harness.run(asked)).outcome.status).toBe('failed');
 });
 
+describe('the versions that a grader runs with', () => {
+  let versions: Record<string, string> = {};
+  let verdict: 'right' | 'wrong' = 'wrong';
+  let onGrade: () => void = () => {};
+  const plugin = definePlugin({
+    name: 'lab',
+    version: '1.0.0',
+    apiVersion,
+    graders: {
+      strict: defineGrader({
+        description: 'Grades by what is installed.',
+        options: z.strictObject({}),
+        relevantVersions: async () => versions,
+        start: async () => ({
+          grade: async (items) => {
+            onGrade();
+            return items.map(({ id }) => ({ id, verdict }));
+          },
+          [Symbol.asyncDispose]: async () => {},
+        }),
+      }),
+    },
+    stages: {
+      ask: defineStage({
+        description: 'Has one answer graded.',
+        inputs: {},
+        outputs: { report: { type: 'report', description: 'The verdict.' } },
+        options: z.object({ grader: graderChoice('lab/strict') }),
+        async run(context) {
+          const { uses, with: options } = context.options.grader;
+          const [grade] = await (await context.grader(uses, options)).grade([{ id: '1', gold: '4', answer: '4' }]);
+          if (grade?.verdict !== 'right') throw new Error('It is wrong.');
+          return { report: await context.artifacts.writeReport({ verdict: grade.verdict }) };
+        },
+      }),
+    },
+  });
+  const asked = 'name: asked\nstages: { ask: { uses: lab/ask } }';
+  const warnings = (run: Awaited<ReturnType<RunHarness['run']>>) =>
+    run.eventsOf('log.written').map(({ data }) => data.message);
+
+  it('are in the key of stages that name it, also of what a resumed run still makes', async () => {
+    await using harness = await RunHarness.create({ plugins: [plugin] });
+    versions = { sympy: '1.13' };
+    const failed = await harness.run(asked);
+    expect(failed.outcome.status).toBe('failed');
+    versions = { sympy: '1.14' };
+    verdict = 'right';
+    const resumed = await harness.resume(failed.runId);
+    expect(resumed.outcome).toMatchObject({ status: 'completed' });
+    expect(warnings(resumed)).toContain(
+      'What the grader lab/strict runs with has changed since the run began: what is left to do goes by what is there now.',
+    );
+    expect((await harness.run(asked)).eventsOf('stage.reused')).toHaveLength(1);
+    versions = { sympy: '1.13' };
+    expect((await harness.run(asked)).eventsOf('stage.reused')).toHaveLength(0);
+  });
+
+  it('may change while a stage runs, whose outputs no other run reuses then', async () => {
+    await using harness = await RunHarness.create({ plugins: [plugin] });
+    versions = { sympy: '1.13' };
+    verdict = 'right';
+    onGrade = () => {
+      versions = { sympy: '1.14' };
+    };
+    const run = await harness.run(asked);
+    expect(run.outcome).toMatchObject({ status: 'completed' });
+    expect(warnings(run)).toContainEqual(
+      expect.stringContaining('What the grader lab/strict runs with was changed while the run went on.'),
+    );
+    versions = { sympy: '1.13' };
+    expect((await harness.run(asked)).eventsOf('stage.reused')).toHaveLength(0);
+  });
+});
+
 describe('the versions that a trainer runs with', () => {
   let versions: Record<string, string> = {};
   let onRun: () => void = () => {};

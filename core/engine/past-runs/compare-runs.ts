@@ -226,12 +226,13 @@ function derivedIn({ simmerVersion, until, trainers, stages }: Plan): Values {
       flattened(`${path}.versions`, relevantVersions),
     );
   }
-  for (const { name, uses, semanticOptions, seed, codeDigest } of stages) {
+  for (const { name, uses, semanticOptions, seed, codeDigest, graderVersions = [] } of stages) {
     const path = `stages.${name}`;
     Object.assign(
       values,
       { [`${path}.uses`]: uses, [`${path}.seed`]: seed, [`${path}.code`]: codeDigest.slice(0, digestLength) },
       flattened(`${path}.with`, semanticOptions),
+      ...graderVersions.map(({ uses, versions }) => flattened(`${path}.graders.${uses}.versions`, versions)),
     );
   }
   return values;
