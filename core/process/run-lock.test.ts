@@ -1,6 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -139,6 +140,27 @@ describe('a run lock', () => {
     await using lock = await acquireRunLock(folder);
     expect(lock.owner.pid).toBe(process.pid);
   });
+
+  it.runIf(process.platform === 'linux')(
+    'is refused where neither process nor lock is seen, as from a container',
+    async () => {
+      const owner = { pid: 2 ** 30, host: hostname(), startedAt: '2026-01-01T00:00:00.000Z', processStartTime: '1' };
+      await writeFile(join(folder, 'owner.json'), JSON.stringify(owner));
+      // What a process in other namespaces of the same kernel shows of its lock.
+      const shown = createServer().listen(join(folder, '.lock'));
+      await once(shown, 'listening');
+      expect(await readRunOwner(folder)).toEqual({ ...owner, alive: true });
+      await expect(acquireRunLock(folder)).rejects.toMatchObject({ code: 'run_locked' });
+      shown.close();
+      await once(shown, 'close');
+      expect(await readRunOwner(folder)).toEqual({ ...owner, alive: false });
+      await using lock = await acquireRunLock(folder);
+      const met = connect(join(folder, '.lock'));
+      await once(met, 'connect');
+      met.destroy();
+      expect(lock.owner.pid).toBe(process.pid);
+    },
+  );
 
   it('of a process whose pid another has now, as after the restart of a container, is free', async () => {
     const owner = { pid: process.ppid, host: hostname(), startedAt: '2026-01-01T00:00:00.000Z', processStartTime: '1' };

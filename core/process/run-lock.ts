@@ -1,5 +1,5 @@
 import { type BigIntStats, constants } from 'node:fs';
-import { type FileHandle, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { type FileHandle, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
 import { hostname } from 'node:os';
 import { basename, join, resolve } from 'node:path';
@@ -24,6 +24,8 @@ export interface RunOwner extends ProcessPlace {
 export type RunLock = AsyncDisposable & { readonly owner: RunOwner };
 
 const ownerFile = 'owner.json';
+/** On Linux a socket. */
+const lockFileName = '.lock';
 /** The holder writes down who it is just after it got the lock; a prober on macOS holds it for a moment. */
 const retries = 10;
 const retryMilliseconds = 30;
@@ -129,7 +131,11 @@ async function takeKernelLock(folder: string): Promise<KernelLock | undefined> {
 }
 
 async function isLocked(folder: string): Promise<boolean> {
-  if (process.platform === 'linux') return isListening(socketName(await statOf(folder)));
+  if (process.platform === 'linux') {
+    await using handle = await openFolder(folder);
+    const names = [socketName(await handle.stat({ bigint: true })), socketPath(handle)];
+    return (await Promise.all(names.map(isListening))).some(Boolean);
+  }
   const lock = await lockFile(folder);
   await lock?.release();
   return lock === undefined;
@@ -138,26 +144,53 @@ async function isLocked(folder: string): Promise<boolean> {
 /** Holds the folder open besides: the kernel gives its inode to no other folder then, even where it is removed meanwhile. */
 async function lockInode(folder: string): Promise<KernelLock | undefined> {
   const handle = await openFolder(folder);
-  let lock: KernelLock | undefined;
+  const taken: KernelLock[] = [];
+  const release = async () => {
+    try {
+      for (const lock of taken.reverse()) await lock.release();
+    } finally {
+      await handle.close();
+    }
+  };
   try {
-    lock = await listen(socketName(await handle.stat({ bigint: true })));
-  } finally {
-    if (lock === undefined) await handle.close();
+    const lock = await listen(socketName(await handle.stat({ bigint: true })));
+    if (lock !== undefined) taken.push(lock);
+    const shown = lock && (await show(socketPath(handle)));
+    if (shown !== undefined) {
+      taken.push(shown);
+      return { release };
+    }
+  } catch (error) {
+    await release();
+    throw error;
   }
-  return lock && { release: () => lock.release().finally(() => handle.close()) };
+  await release();
+  return undefined;
+}
+
+/**
+ * Shows the lock in the folder itself: a container, or a sandbox, has abstract names of its own, but connects to a socket
+ * that is a file. It is there after a kill, too, when nobody listens any more. Undefined where another listens.
+ */
+async function show(path: string): Promise<KernelLock | undefined> {
+  for (let attempt = 0; attempt < retries; attempt += 1) {
+    // Some file systems have no sockets.
+    const shown = await listen(path).catch(() => ({ release: async () => {} }));
+    if (shown !== undefined) return shown;
+    if (await isListening(path)) return undefined;
+    await rm(path, { force: true });
+  }
+  return undefined;
+}
+
+/** By the open folder: a socket's path may have 107 bytes, and a run folder's has often more. */
+function socketPath({ fd }: FileHandle): string {
+  return `/proc/self/fd/${fd}/${lockFileName}`;
 }
 
 async function openFolder(folder: string): Promise<FileHandle> {
   try {
     return await open(folder, constants.O_RDONLY | constants.O_DIRECTORY);
-  } catch (error) {
-    throw folderMissing(folder, error);
-  }
-}
-
-async function statOf(folder: string): Promise<BigIntStats> {
-  try {
-    return await stat(folder, { bigint: true });
   } catch (error) {
     throw folderMissing(folder, error);
   }
@@ -187,6 +220,8 @@ async function listen(name: string): Promise<KernelLock | undefined> {
   return { release: () => new Promise((resolve) => server.close(() => resolve())) };
 }
 
+const notListening = ['ECONNREFUSED', 'ENOENT', 'EACCES'];
+
 function isListening(name: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ path: name });
@@ -194,8 +229,8 @@ function isListening(name: string): Promise<boolean> {
       socket.destroy();
       resolve(true);
     });
-    // A full backlog of a busy holder is EAGAIN; only a refusal says that nobody is there.
-    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'ECONNREFUSED'));
+    // A full backlog of a busy holder is EAGAIN. Of what another user left nobody can tell.
+    socket.once('error', ({ code = '' }: NodeJS.ErrnoException) => resolve(!notListening.includes(code)));
   });
 }
 
@@ -205,7 +240,7 @@ const exclusiveLockFlag = 0x20;
 async function lockFile(folder: string): Promise<KernelLock | undefined> {
   const { O_RDWR, O_CREAT, O_NONBLOCK } = constants;
   try {
-    const handle = await open(join(folder, '.lock'), O_RDWR | O_CREAT | O_NONBLOCK | exclusiveLockFlag, 0o644);
+    const handle = await open(join(folder, lockFileName), O_RDWR | O_CREAT | O_NONBLOCK | exclusiveLockFlag, 0o644);
     return { release: () => handle.close() };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
