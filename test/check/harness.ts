@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { extractor } from '../../plugins/eval/extraction.js';
 import { root } from '../python/check-python.js';
-import { checkPackages, runTrainerScript, smolLm2Folder } from '../python/trainer-script.js';
+import { runTrainerScript, smolLm2Folder, trainerPackages } from '../python/trainer-script.js';
 
 /** One item, as test/check/harness.py writes it. */
 interface Item {
@@ -31,7 +31,7 @@ if (!existsSync(data)) {
   console.error('SIMMER_DATA names no folder with gsm8k_test.jsonl.');
   process.exit(2);
 }
-const peer = await checkPackages(join(root, 'test/check/harness.lock.txt'));
+const peer = await trainerPackages(join(root, 'test/check/harness.lock.txt'));
 const folder = await mkdtemp(join(tmpdir(), 'simmer-harness-'));
 try {
   const output = join(folder, 'items.jsonl');

@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { eventsIn, simmer, startSimmer } from '../e2e/cli-process.js';
 import { freePort } from '../free-port.js';
 import { root, startPython } from '../python/check-python.js';
-import { checkPackages, smolLm2Folder, trainerPythonWith } from '../python/trainer-script.js';
+import { smolLm2Folder, trainerPackages, trainerPythonWith } from '../python/trainer-script.js';
 
 /**
  * `npm run check:serve [-- --questions N --tokens N]`: `curation/distill`, `classify` and `difficulty` against
@@ -100,7 +100,7 @@ async function untilItServes(port: number, isGone: () => boolean): Promise<void>
   }
 }
 
-const packages = await checkPackages(join(root, 'test/check/serve.lock.txt'));
+const packages = await trainerPackages(join(root, 'test/check/serve.lock.txt'));
 const model = await smolLm2Folder();
 const folder = await mkdtemp(join(tmpdir(), 'simmer-serve-'));
 const port = await freePort();

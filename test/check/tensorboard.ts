@@ -7,7 +7,7 @@ import { type HarnessRun, RunHarness } from 'simmerkit/testing';
 import sinks from '../../plugins/sinks/plugin.js';
 import { reaching, trainingPlugins, trainingRecipe } from '../integration/trained-core.js';
 import { root } from '../python/check-python.js';
-import { checkPackages, trainerPythonWith } from '../python/trainer-script.js';
+import { trainerPackages, trainerPythonWith } from '../python/trainer-script.js';
 
 /** Run to tag to step, value and seconds since 1970 of each point. */
 type Seen = Readonly<Record<string, Readonly<Record<string, readonly (readonly [number, number | string, number])[]>>>>;
@@ -16,7 +16,7 @@ type Seen = Readonly<Record<string, Readonly<Record<string, readonly (readonly [
  * `npm run check:tensorboard`: TensorBoard's own reader follows a run that is stopped, whose last record is torn, and that
  * is resumed. Ends in one line of JSON; exits 1 where it sees anything else than the log has.
  */
-const reader = await trainerPythonWith([await checkPackages(join(root, 'test/check/tensorboard.lock.txt'))]);
+const reader = await trainerPythonWith([await trainerPackages(join(root, 'test/check/tensorboard.lock.txt'))]);
 await using harness = await RunHarness.create({ plugins: [...trainingPlugins, sinks], resources: { cpus: 4 } });
 const { reached, sink } = reaching('second', 8);
 const handle = await harness.start(`${trainingRecipe}\nsinks: [sinks/tensorboard]\n`, { sinks: [sink] });

@@ -1,5 +1,8 @@
-import { spawn } from 'node:child_process';
-import { mkdir } from 'node:fs/promises';
+import { spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defaultCacheFolder, type PythonEnvironment, preparePythonEnvironment } from 'simmerkit';
 
@@ -31,6 +34,27 @@ export async function checkPython(
       emit: async () => {},
     },
   });
+}
+
+/**
+ * Packages that only a check needs, in a folder of their own: what they depend on and the environment has
+ * too is not fetched again.
+ * @param lockFile every package that the environment lacks, pinned
+ * @param python of the environment
+ * @returns the folder, to be put after the environment's own packages
+ */
+export async function checkPackages(lockFile: string, python: string): Promise<string> {
+  const lock = await readFile(lockFile, 'utf8');
+  const name = createHash('sha256').update(lock).digest('hex').slice(0, 16);
+  const folder = join(root, 'node_modules/.cache/simmer-checks', name);
+  if (existsSync(folder)) return folder;
+  const draft = `${folder}.${process.pid}`;
+  say(`Fetching the packages of ${lockFile}.`);
+  const pip = ['-m', 'pip', 'install', '--quiet', '--no-deps', '--target', draft, '-r', lockFile];
+  const { status } = spawnSync(python, pip, { stdio: ['ignore', 'inherit', 'inherit'] });
+  if (status !== 0) throw new Error(`pip cannot install ${lockFile}.`);
+  await rename(draft, folder);
+  return folder;
 }
 
 /** Starts Python without a network; its stdout is to be read. */

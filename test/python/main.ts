@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { delimiter, join } from 'node:path';
 import { cacheFolder, checkPython, root, say } from './check-python.js';
-import { checkPackages } from './trainer-script.js';
+import { trainerPackages } from './trainer-script.js';
 
 /** Checks the Python packages, each in the environment that its users get: ruff and mypy --strict, then pytest. */
 const packages = [
@@ -41,7 +41,7 @@ for (const test of tests) await test();
 /** Built by pip from its sources. Where that fails, its tests are listed as not run. */
 async function deepSpeedFolder(): Promise<readonly string[]> {
   try {
-    return [await checkPackages(join(root, 'test/python/deepspeed.lock.txt'))];
+    return [await trainerPackages(join(root, 'test/python/deepspeed.lock.txt'))];
   } catch (error) {
     say(`DeepSpeed's tests are not run: ${error instanceof Error ? error.message : error}`);
     return [];

@@ -1,38 +1,15 @@
 import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type { PythonEnvironment } from 'simmerkit';
-import { checkPython, root, runPython, say } from './check-python.js';
+import { checkPackages, checkPython, root, runPython } from './check-python.js';
 
 const trainerFolder = join(root, 'plugins/torch-trainer/python');
 
 /** The Python that the torch trainer gets, made where it is not there. */
 export function trainerPython(): Promise<PythonEnvironment> {
   return checkPython('torch-trainer', join(trainerFolder, 'locks/cpu.txt'), [trainerFolder]);
-}
-
-/**
- * Packages that only a check needs, in a folder of their own: what they depend on and the trainer has
- * too is not fetched again.
- * @param lockFile every package that the trainer's environment lacks, pinned
- * @returns the folder, to be put after the trainer's own packages
- */
-export async function checkPackages(lockFile: string): Promise<string> {
-  const lock = await readFile(lockFile, 'utf8');
-  const { python } = await trainerPython();
-  const name = createHash('sha256').update(lock).digest('hex').slice(0, 16);
-  const folder = join(root, 'node_modules/.cache/simmer-checks', name);
-  if (existsSync(folder)) return folder;
-  const draft = `${folder}.${process.pid}`;
-  say(`Fetching the packages of ${lockFile}.`);
-  const pip = ['-m', 'pip', 'install', '--quiet', '--no-deps', '--target', draft, '-r', lockFile];
-  const { status } = spawnSync(python, pip, { stdio: ['ignore', 'inherit', 'inherit'] });
-  if (status !== 0) throw new Error(`pip cannot install ${lockFile}.`);
-  await rename(draft, folder);
-  return folder;
 }
 
 /** The folder of SmolLM2-135M-Instruct, fetched by a recipe as any user's model is. */
@@ -59,6 +36,11 @@ export async function smolLm2Folder(): Promise<string> {
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** Packages that only a check needs, and the trainer's environment lacks: see `checkPackages`. */
+export async function trainerPackages(lockFile: string): Promise<string> {
+  return checkPackages(lockFile, (await trainerPython()).python);
 }
 
 /**
