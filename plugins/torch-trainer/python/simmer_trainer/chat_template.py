@@ -26,13 +26,17 @@ def render_chat(
             f"{where}the prompt is messages, and the model's tokenizer has no chat template. Give the prompt as text.",
             row_ids=[row_id] if row_id else [],
         )
+    from transformers.utils.chat_template_utils import render_jinja_template
+
     try:
-        text: str = tokenizer.apply_chat_template(
-            messages,
-            tools=tools,
-            tokenize=False,
+        # Not apply_chat_template, which from transformers 5.24 on hides a content of null from the templates that ask
+        # for it.
+        (text,), _ = render_jinja_template(
+            [messages],
+            tools,
+            chat_template=tokenizer.get_chat_template(tools=tools),
             add_generation_prompt=generation_prompt,
-            strftime_now=_TODAY.strftime,
+            **{**tokenizer.special_tokens_map, "strftime_now": _TODAY.strftime},
         )
     except Exception as error:
         # Templates are programs: they raise whatever they like.
@@ -41,4 +45,4 @@ def render_chat(
             f"{where}the chat template refuses the messages: {error}",
             row_ids=[row_id] if row_id else [],
         ) from error
-    return text
+    return str(text)

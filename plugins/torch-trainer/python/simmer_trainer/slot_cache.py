@@ -18,7 +18,7 @@ class SlotCache(Cache):  # type: ignore[misc]
     is_compileable = False
 
     def __init__(self, config: Any, rows: int, dtype: torch.dtype, device: torch.device) -> None:
-        # Not Cache.__init__: there are no layers of transformers' own in here.
+        super().__init__(layers=[])  # None of transformers' own.
         text = config.get_text_config()
         self._model_type = text.model_type
         head_size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
