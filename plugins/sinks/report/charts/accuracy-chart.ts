@@ -6,7 +6,7 @@ import {
   comparedModels,
   longestRun,
 } from '../comparison-report.js';
-import { draw, modelColor, modelPosition } from './draw.js';
+import { draw, modelColor, modelPosition, thinkingAxis } from './draw.js';
 
 /** Whether a run has a place on a logarithmic axis. */
 export function isThinking({ meanThinkingTokens }: Pick<ComparedRun, 'meanThinkingTokens'>): boolean {
@@ -19,16 +19,8 @@ export function accuracyChart(report: ComparisonReport): string {
   const points = series.flat();
   const tokens = (run: ComparedRun) => run.meanThinkingTokens;
   const color = (run: ComparedRun) => modelColor(report, run.model);
-  const limits = points.map(tokens);
   return draw('Accuracy against mean thinking tokens', {
-    x: {
-      type: 'log',
-      base: 2,
-      domain: [Math.min(...limits) / 1.15, Math.max(...limits) * 1.15],
-      ticks: powersOfTwo(Math.min(...limits) / 1.15, Math.max(...limits) * 1.15),
-      tickFormat: (value: number) => String(Math.round(value)),
-      label: 'mean thinking tokens (log2)',
-    },
+    x: thinkingAxis(points.map(tokens)),
     y: { domain: [0, 100], label: 'accuracy, %', grid: true },
     marks: [
       Plot.ruleY([0]),
@@ -107,11 +99,4 @@ function withRoom(runs: readonly ComparedRun[]): readonly ComparedRun[] {
   const kept: ComparedRun[] = [];
   for (const run of runs.toReversed()) if (kept.every((other) => isApart(run, other))) kept.push(run);
   return kept.reverse();
-}
-
-function powersOfTwo(low: number, high: number): number[] {
-  const first = Math.ceil(Math.log2(low) * 2) / 2;
-  const ticks: number[] = [];
-  for (let exponent = first; exponent <= Math.log2(high); exponent += 0.5) ticks.push(2 ** exponent);
-  return ticks.length > 6 ? ticks.filter((tick) => Number.isInteger(Math.log2(tick))) : ticks;
 }

@@ -96,3 +96,20 @@ export function draw(label: string, options: Plot.PlotOptions): string {
   for (const style of figure.querySelectorAll('style')) style.remove();
   return figure.outerHTML;
 }
+
+/** A logarithmic axis of mean thinking tokens, with room beside the first and the last. @param tokens above 0 */
+export function thinkingAxis(tokens: readonly number[]): Plot.ScaleOptions {
+  const domain = [Math.min(...tokens) / 1.2, Math.max(...tokens) * 1.2] as const;
+  const powers = multiplesOfPowers(1, domain);
+  // Within two octaves those between them, too: 24, 48, 96.
+  const ticks =
+    powers.length > 2 ? powers : [...powers, ...multiplesOfPowers(1.5, domain)].sort((one, other) => one - other);
+  return { type: 'log', base: 2, domain, ticks, tickFormat: String, label: 'mean thinking tokens (log2)' };
+}
+
+/** factor x 2^n, within two bounds. */
+function multiplesOfPowers(factor: number, [low, high]: readonly [number, number]): number[] {
+  const first = Math.ceil(Math.log2(low / factor));
+  const last = Math.floor(Math.log2(high / factor));
+  return Array.from({ length: last - first + 1 }, (_, index) => factor * 2 ** (first + index));
+}

@@ -1,7 +1,7 @@
 import * as Plot from '@observablehq/plot';
 import type { ComparedRun, ComparisonReport } from '../comparison-report.js';
 import { type PublishedPoint, publishedProblems } from '../published-s1.js';
-import { draw, methodColor, methodSymbol, methodsOf } from './draw.js';
+import { draw, methodColor, methodSymbol, methodsOf, thinkingAxis } from './draw.js';
 
 interface Point {
   readonly method: string;
@@ -24,8 +24,6 @@ export function methodsChart(report: ComparisonReport, published: readonly Publi
   const points = [...report.runs.filter((run) => run.meanThinkingTokens > 0).map(ours), ...published.map(theirs)];
   const methods = methodsOf(report);
   const color = ({ method }: Point) => methodColor(method, methods);
-  const tokens = points.map((point) => point.tokens);
-  const domain = [Math.min(...tokens) / 1.2, Math.max(...tokens) * 1.2] as const;
   const own = points.filter((point) => !point.isPublished);
   const others = points.filter((point) => point.isPublished);
   const line = {
@@ -38,14 +36,7 @@ export function methodsChart(report: ComparisonReport, published: readonly Publi
   } as const;
   return draw(`Accuracy of every method${published.length > 0 ? ' beside the published points' : ''}`, {
     height: 400,
-    x: {
-      type: 'log',
-      base: 2,
-      domain: [...domain],
-      ticks: ticksOf(domain),
-      tickFormat: (value: number) => String(Math.round(value)),
-      label: 'mean thinking tokens (log2)',
-    },
+    x: thinkingAxis(points.map((point) => point.tokens)),
     y: { domain: [0, 100], label: 'accuracy, %', grid: true },
     marks: [
       Plot.ruleY([0]),
@@ -117,9 +108,4 @@ function theirs(point: PublishedPoint): Point {
     opacity: 1,
     line: `published ${point.method}`,
   };
-}
-
-function ticksOf([low, high]: readonly [number, number]): number[] {
-  const first = Math.ceil(Math.log2(low));
-  return Array.from({ length: Math.floor(Math.log2(high)) - first + 1 }, (_, index) => 2 ** (first + index));
 }
