@@ -20,7 +20,7 @@ export interface ProcessGraderOptions {
   readonly name: string;
   /** Starts a process that serves simmer.grader.v1. */
   readonly command: TrainerCommand;
-  /** Hard limit for one item, kept by the process. @default 10000 */
+  /** Hard limit for one item, kept by the process: of its processor time, if it can tell that. @default 10000 */
   readonly itemMilliseconds?: number;
   readonly signal: AbortSignal;
 }
@@ -123,7 +123,7 @@ class GraderProcess {
   grade(items: readonly GradeItem[], signal?: AbortSignal): Promise<readonly Grade[]> {
     const itemMilliseconds = this.options.itemMilliseconds ?? 10_000;
     // The process keeps the limit of each item itself; this is for one that cannot any more.
-    const deadlineMilliseconds = items.length * itemMilliseconds + 30_000;
+    const deadlineMilliseconds = items.length * 2 * itemMilliseconds + 30_000;
     return this.client.grade(items, {
       itemMilliseconds,
       deadlineMilliseconds,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
+
+from .worker import PATIENCE
 
 #: Python and sympy are read from a disk that may be slow.
 _START_SECONDS = 50.0
@@ -56,7 +59,7 @@ class WorkerPool:
     def compare_all(
         self, questions: Sequence[Question], seconds: float, is_cancelled: Callable[[], bool] = lambda: False
     ) -> list[Verdict]:
-        """Compares each, in order, each within `seconds`. What nobody waits for any more is left out.
+        """Compares each, in order, each within `seconds` of processor time. What nobody waits for any more is left out.
 
         Raises WorkerStartError.
         """
@@ -142,21 +145,28 @@ class _Worker:
         request = json.dumps({"gold": question.gold, "answer": question.answer, "seconds": seconds})
         try:
             self._connection.send_bytes(request.encode())
-            if self._connection.poll(seconds):
+            if self._connection.poll(PATIENCE * seconds):
                 return Verdict(**json.loads(self._connection.recv_bytes()))
         except (EOFError, OSError):
             self.is_usable = False
+            if self._exit_code() == -signal.SIGPROF:
+                return Verdict("TIMED_OUT", f"The comparison was killed after {seconds:g} seconds of processor time.")
             return Verdict("UNPARSED", f"The comparison broke down: its process {self._describe_exit()}.")
         self.is_usable = False
-        return Verdict("TIMED_OUT", f"The comparison was killed after {seconds:g} seconds.")
+        return Verdict("TIMED_OUT", f"The comparison was killed after {PATIENCE * seconds:g} seconds.")
 
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
 
-    def _describe_exit(self) -> str:
+    def _exit_code(self) -> int | None:
         try:
-            code = self._process.wait(timeout=5)
+            return self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
+            return None
+
+    def _describe_exit(self) -> str:
+        code = self._exit_code()
+        if code is None:
             return "stopped answering"
         return f"ended with signal {-code}" if code < 0 else f"ended with exit code {code}"

@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .comparison import Comparison
 
+#: How many times its limit of processor time a comparison may take: what else the machine does decides no verdict.
+PATIENCE = 4
+
 #: A comparison that needs more would take the machine's memory, not only its own.
 _MEMORY_BYTES = 4 * 2**30
 
@@ -46,9 +49,10 @@ def main(descriptor: int) -> int:
 def _answer(gold: str, answer: str, seconds: float) -> Comparison:
     from .comparison import Comparison, compare
 
-    # The pool kills this process at the limit. Where the pool itself is gone, the kernel does, a little later: the
-    # default action of SIGALRM needs no Python to run, so that not even one long multiplication outlives it.
-    signal.setitimer(signal.ITIMER_REAL, seconds + 2)
+    # The kernel ends this process at the limit, and a little after the pool would have, where that is gone: the default
+    # action of these signals needs no Python to run, so that not even one long multiplication outlives it.
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE * seconds + 2)
     try:
         return compare(gold, answer)
     except MemoryError:
@@ -58,6 +62,7 @@ def _answer(gold: str, answer: str, seconds: float) -> Comparison:
     except Exception as error:
         return Comparison("UNPARSED", f"math-verify failed: {type(error).__name__}.")
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -63,6 +64,20 @@ def test_refuses_too_many_items(grader: RunningGrader) -> None:
         grader.grade(*[("1", "1")] * 1025)
     assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert "1025" in raised.value.details()
+
+
+def test_the_time_in_which_others_have_the_machine_is_none_of_a_comparison() -> None:
+    with started_on_socket() as grader:
+        assert grader.verdict("1", "1") == "RIGHT"
+        workers = children(grader.process.pid)
+        for worker in workers:
+            os.kill(worker, signal.SIGSTOP)
+        request = pb.GradeRequest(items=[pb.GradeItem(id="0", gold="1", answer="1")], timeout_milliseconds=1000)
+        waiting = grader.stub.Grade.future(request, timeout=60)
+        time.sleep(1.5)
+        for worker in workers:
+            os.kill(worker, signal.SIGCONT)
+        assert [grade.verdict for grade in waiting.result().grades] == [pb.VERDICT_RIGHT]
 
 
 def test_ends_when_stdin_closes_also_in_the_middle_of_a_call() -> None:
