@@ -78,7 +78,7 @@ it('the rows and verdicts of runs are told by a server as by this machine', asyn
   for (const [text, ...args] of [
     ['No stage dropped it', 'explain', 'small', row],
     ['"steps"', 'explain', 'small', row, '--json'],
-    ['It stands in the question', 'explain', 'small', 'how many', '--json'],
+    ['It stands in these rows', 'explain', 'small', 'how many', '--json'],
     ['1 became wrong', 'eval', 'diff', 'before', 'after'],
     ['"changed"', 'eval', 'diff', 'before', 'after', '--json'],
     ['verdict=wrong', 'compare', 'before', 'after'],
