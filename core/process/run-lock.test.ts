@@ -4,6 +4,7 @@ import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promis
 import { connect, createServer } from 'node:net';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -24,8 +25,8 @@ afterEach(async () => {
   for (const child of children.splice(0)) child.kill('SIGKILL');
 });
 
-/** Another process that holds the lock, by the same code. */
-async function holdElsewhere(): Promise<ChildProcess> {
+/** Compiles what is tested, for other processes. @returns the URL of the module */
+async function compile(): Promise<string> {
   const compiled = join(folder, 'compiled');
   const source = new URL('./run-lock.ts', import.meta.url);
   const options = ['--ignoreConfig', '--module', 'nodenext', '--target', 'es2023', '--lib', 'es2023,esnext.disposable'];
@@ -40,17 +41,48 @@ async function holdElsewhere(): Promise<ChildProcess> {
     { cwd: root },
   );
   await writeFile(join(compiled, 'package.json'), '{"type":"module"}');
-  const module = pathToFileURL(join(compiled, 'core/process/run-lock.js')).href;
-  const code = `
-    const { acquireRunLock } = await import(${JSON.stringify(module)});
-    globalThis.lock = await acquireRunLock(${JSON.stringify(folder)});
-    console.log('held');
-    setInterval(() => {}, 1000);`;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: ['ignore', 'pipe', 'inherit'] });
-  children.push(child);
-  await once(child.stdout!, 'data');
-  return child;
+  return pathToFileURL(join(compiled, 'core/process/run-lock.js')).href;
 }
+
+/** Another process that takes locks by the same code, those of the folders that it is told line by line. */
+class Other {
+  readonly process: ChildProcess;
+  readonly #answers: AsyncIterator<string>;
+
+  constructor(module: string, [command, ...words]: readonly string[] = [process.execPath]) {
+    const code = `
+      const { acquireRunLock } = await import(${JSON.stringify(module)});
+      globalThis.locks = [];
+      for await (const folder of (await import('node:readline')).createInterface({ input: process.stdin })) {
+        const lock = await acquireRunLock(folder).catch((error) => error);
+        globalThis.locks.push(lock);
+        console.log('owner' in lock ? 'held' : lock.code);
+      }`;
+    const args = [...words, '--input-type=module', '-e', code];
+    this.process = spawn(command!, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+    children.push(this.process);
+    this.#answers = createInterface({ input: this.process.stdout! })[Symbol.asyncIterator]();
+  }
+
+  /** @returns `held`, or the code of the error */
+  async take(taken: string): Promise<string> {
+    this.process.stdin!.write(`${taken}\n`);
+    return (await this.#answers.next()).value;
+  }
+
+  async kill(): Promise<void> {
+    const exited = once(this.process, 'exit');
+    this.process.kill('SIGKILL');
+    await exited;
+  }
+}
+
+/** Node in namespaces of its own, as in a container: it sees no other processes, and no abstract names. */
+const inContainer = ['unshare', '-rnp', '--fork', '--kill-child', '--mount-proc', process.execPath];
+const canUnshare = await execFileAsync(inContainer[0]!, [...inContainer.slice(1), '-e', '']).then(
+  () => true,
+  () => false,
+);
 
 describe('a run lock', () => {
   it('is held by one at a time, and says by whom', async () => {
@@ -90,12 +122,13 @@ describe('a run lock', () => {
   });
 
   it('of a process that was killed is free at once', async () => {
-    const child = await holdElsewhere();
-    await expect(acquireRunLock(folder)).rejects.toThrow(new RegExp(`process ${child.pid} on `));
-    expect(await readRunOwner(folder)).toMatchObject({ pid: child.pid, alive: true });
-    child.kill('SIGKILL');
-    await once(child, 'exit');
-    expect(await readRunOwner(folder)).toMatchObject({ pid: child.pid, alive: false });
+    const other = new Other(await compile());
+    expect(await other.take(folder)).toBe('held');
+    const { pid } = other.process;
+    await expect(acquireRunLock(folder)).rejects.toThrow(new RegExp(`process ${pid} on `));
+    expect(await readRunOwner(folder)).toMatchObject({ pid, alive: true });
+    await other.kill();
+    expect(await readRunOwner(folder)).toMatchObject({ pid, alive: false });
     await using lock = await acquireRunLock(folder);
     expect(lock.owner.pid).toBe(process.pid);
   });
@@ -147,7 +180,7 @@ describe('a run lock', () => {
       const owner = { pid: 2 ** 30, host: hostname(), startedAt: '2026-01-01T00:00:00.000Z', processStartTime: '1' };
       await writeFile(join(folder, 'owner.json'), JSON.stringify(owner));
       // What a process in other namespaces of the same kernel shows of its lock.
-      const shown = createServer().listen(join(folder, '.lock'));
+      const shown = createServer().listen(join(folder, '.lock-other'));
       await once(shown, 'listening');
       expect(await readRunOwner(folder)).toEqual({ ...owner, alive: true });
       await expect(acquireRunLock(folder)).rejects.toMatchObject({ code: 'run_locked' });
@@ -155,12 +188,29 @@ describe('a run lock', () => {
       await once(shown, 'close');
       expect(await readRunOwner(folder)).toEqual({ ...owner, alive: false });
       await using lock = await acquireRunLock(folder);
-      const met = connect(join(folder, '.lock'));
+      const [shownHere] = (await readdir(folder)).filter((name) => name.startsWith('.lock'));
+      const met = connect(join(folder, shownHere!));
       await once(met, 'connect');
       met.destroy();
       expect(lock.owner.pid).toBe(process.pid);
     },
   );
+
+  it.runIf(canUnshare)('that a kill left is that of one of two containers which take it at once', async () => {
+    const module = await compile();
+    const killed = new Other(module);
+    const folders = Array.from({ length: 20 }, (_, index) => join(folder, String(index)));
+    for (const each of folders) {
+      await mkdir(each);
+      expect(await killed.take(each)).toBe('held');
+    }
+    await killed.kill();
+    const others = [new Other(module, inContainer), new Other(module, inContainer)];
+    for (const each of folders) {
+      const answers = await Promise.all(others.map((other) => other.take(each)));
+      expect(answers.toSorted()).toEqual(['held', 'run_locked']);
+    }
+  });
 
   it('of a process whose pid another has now, as after the restart of a container, is free', async () => {
     const owner = { pid: process.ppid, host: hostname(), startedAt: '2026-01-01T00:00:00.000Z', processStartTime: '1' };
@@ -186,7 +236,7 @@ describe('a run lock', () => {
     await writeFile(join(folder, 'owner.json'), '{"pid":');
     await using lock = await acquireRunLock(folder);
     expect(JSON.parse(await readFile(join(folder, 'owner.json'), 'utf8'))).toEqual(lock.owner);
-    expect((await readdir(folder)).filter((name) => name !== '.lock')).toEqual(['owner.json']);
+    expect((await readdir(folder)).filter((name) => !name.startsWith('.lock'))).toEqual(['owner.json']);
   });
 
   it('of a folder that is not there is run_folder_missing', async () => {

@@ -1,5 +1,6 @@
+import { randomBytes } from 'node:crypto';
 import { type BigIntStats, constants } from 'node:fs';
-import { type FileHandle, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { type FileHandle, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
 import { hostname } from 'node:os';
 import { basename, join, resolve } from 'node:path';
@@ -24,8 +25,10 @@ export interface RunOwner extends ProcessPlace {
 export type RunLock = AsyncDisposable & { readonly owner: RunOwner };
 
 const ownerFile = 'owner.json';
-/** On Linux a socket. */
+/** On macOS. */
 const lockFileName = '.lock';
+/** On Linux: of the name of each socket that shows a lock. */
+const shownBegin = '.lock-';
 /** The holder writes down who it is just after it got the lock; a prober on macOS holds it for a moment. */
 const retries = 10;
 const retryMilliseconds = 30;
@@ -133,8 +136,8 @@ async function takeKernelLock(folder: string): Promise<KernelLock | undefined> {
 async function isLocked(folder: string): Promise<boolean> {
   if (process.platform === 'linux') {
     await using handle = await openFolder(folder);
-    const names = [socketName(await handle.stat({ bigint: true })), socketPath(handle)];
-    return (await Promise.all(names.map(isListening))).some(Boolean);
+    if (await isListening(socketName(await handle.stat({ bigint: true })))) return true;
+    return (await shownIn(pathOf(handle))).some(({ isHeld }) => isHeld);
   }
   const lock = await lockFile(folder);
   await lock?.release();
@@ -155,7 +158,7 @@ async function lockInode(folder: string): Promise<KernelLock | undefined> {
   try {
     const lock = await listen(socketName(await handle.stat({ bigint: true })));
     if (lock !== undefined) taken.push(lock);
-    const shown = lock && (await show(socketPath(handle)));
+    const shown = lock && (await show(pathOf(handle)));
     if (shown !== undefined) {
       taken.push(shown);
       return { release };
@@ -170,22 +173,51 @@ async function lockInode(folder: string): Promise<KernelLock | undefined> {
 
 /**
  * Shows the lock in the folder itself: a container, or a sandbox, has abstract names of its own, but connects to a socket
- * that is a file. It is there after a kill, too, when nobody listens any more. Undefined where another listens.
+ * that is a file. It is there after a kill, too, when nobody listens any more. Each process has a socket of its own there,
+ * and looks for others only once it has: of two that come at once, one at least sees the other. Undefined where another
+ * listens.
  */
-async function show(path: string): Promise<KernelLock | undefined> {
-  for (let attempt = 0; attempt < retries; attempt += 1) {
-    // Some file systems have no sockets.
-    const shown = await listen(path).catch(() => ({ release: async () => {} }));
-    if (shown !== undefined) return shown;
-    if (await isListening(path)) return undefined;
-    await rm(path, { force: true });
+async function show(folder: string): Promise<KernelLock | undefined> {
+  const id = randomBytes(6).toString('hex');
+  const draft = join(folder, `.draft-${id}`);
+  const own = join(folder, `${shownBegin}${id}`);
+  // Some file systems have no sockets.
+  const lock = await listen(draft).catch(() => undefined);
+  const release = async () => {
+    await rm(own, { force: true });
+    await lock?.release();
+  };
+  try {
+    // By that name it listens from the first moment on: one that does not is nobody's.
+    if (lock !== undefined) await rename(draft, own);
+    for (let attempt = 0; ; attempt += 1) {
+      const others = (await shownIn(folder)).filter(({ path }) => path !== own);
+      for (const { path, isHeld } of others) if (!isHeld) await rm(path, { force: true });
+      const held = others.filter(({ isHeld }) => isHeld);
+      if (held.length === 0) return { release };
+      // Of those that come at once the first by name waits until the others have given way.
+      if (attempt === retries || held.some(({ path }) => path < own)) break;
+      await wait(retryMilliseconds);
+    }
+  } catch (error) {
+    await release();
+    throw error;
   }
+  await release();
   return undefined;
 }
 
-/** By the open folder: a socket's path may have 107 bytes, and a run folder's has often more. */
-function socketPath({ fd }: FileHandle): string {
-  return `/proc/self/fd/${fd}/${lockFileName}`;
+/** The sockets that show locks of a folder; those that nobody holds were left there by a kill. */
+async function shownIn(folder: string): Promise<readonly { readonly path: string; readonly isHeld: boolean }[]> {
+  const names = (await readdir(folder)).filter((name) => name.startsWith(shownBegin));
+  return Promise.all(
+    names.map(async (name) => ({ path: join(folder, name), isHeld: await isListening(join(folder, name)) })),
+  );
+}
+
+/** A socket's path may have 107 bytes, and that of a file in a run folder has often more. */
+function pathOf({ fd }: FileHandle): string {
+  return `/proc/self/fd/${fd}`;
 }
 
 async function openFolder(folder: string): Promise<FileHandle> {
