@@ -48,6 +48,12 @@ describe('the digest of a plugin that is one file covers', () => {
     expect(await covers(folder, file, digest)).toBe(true);
   });
 
+  test('what comes after a word that much empty space follows, without going over that again and again', async () => {
+    const text = `// from${' '.repeat(300_000)}here\nimport './one.js';`;
+    const folder = await written({ 'plugin.js': text, 'one.js': 'first' });
+    expect(await covers(folder, 'one.js', () => moduleDigest(join(folder, 'plugin.js')))).toBe(true);
+  });
+
   test('of what a template names only what it may name', async () => {
     const text = 'await import(`./rules-${name}.mjs`);\nnew URL(`./${name}`, import.meta.url);';
     const files = ['rules-one.mjs', 'rules.mjs', 'rules-one.txt', 'runs/rules-one.mjs'];

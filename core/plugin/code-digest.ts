@@ -68,7 +68,7 @@ const code = /\.(?:[cm]?[jt]sx?|py)$/;
 const called = String.raw`\((?:[^()]|\([^()]*\))*\)`;
 const namedInJavaScript = new RegExp(
   String.raw`\b(from|import(?:\.meta\.resolve)?|require(?:\.resolve)?|createRequire${called}|new URL)` +
-    String.raw`\s*\(?\s*(?:/\*.*?\*/\s*)?(['"${'`'}])(\.{1,2}(?:/(?:(?!\2).)*)?)\2`,
+    String.raw`\s*(?:\(\s*)?(?:/\*.*?\*/\s*)?(['"${'`'}])(\.{1,2}(?:/(?:(?!\2).)*)?)\2`,
   'g',
 );
 /** Of `import a, b` the names; of `from a.b import c` what it is from. What is relative is in a package, and with that. */
