@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -189,6 +189,8 @@ describe('a run lock', () => {
       expect(await readRunOwner(folder)).toEqual({ ...owner, alive: false });
       await using lock = await acquireRunLock(folder);
       const [shownHere] = (await readdir(folder)).filter((name) => name.startsWith('.lock'));
+      // Another user, too, is to tell whether somebody listens.
+      expect((await stat(join(folder, shownHere!))).mode & 0o222).toBe(0o222);
       const met = connect(join(folder, shownHere!));
       await once(met, 'connect');
       met.destroy();

@@ -182,7 +182,7 @@ async function show(folder: string): Promise<KernelLock | undefined> {
   const draft = join(folder, `.draft-${id}`);
   const own = join(folder, `${shownBegin}${id}`);
   // Some file systems have no sockets.
-  const lock = await listen(draft).catch(() => undefined);
+  const lock = await listen(draft, true).catch(() => undefined);
   const release = async () => {
     await rm(own, { force: true });
     await lock?.release();
@@ -236,14 +236,15 @@ function socketName({ dev, ino }: BigIntStats): string {
   return `\0simmer-run-lock/${dev}/${ino}`;
 }
 
-async function listen(name: string): Promise<KernelLock | undefined> {
+/** @param isFile whether it is a file, which any user may connect to who comes as far as its folder */
+async function listen(name: string, isFile = false): Promise<KernelLock | undefined> {
   const server: Server = createServer((socket) => socket.destroy());
   const isOurs = await new Promise<boolean>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'EADDRINUSE') resolve(false);
       else reject(error);
     });
-    server.listen({ path: name }, () => resolve(true));
+    server.listen({ path: name, writableAll: isFile }, () => resolve(true));
   });
   if (!isOurs) return undefined;
   // A connection that fails is the prober's affair, and the lock keeps no process running.
@@ -252,7 +253,7 @@ async function listen(name: string): Promise<KernelLock | undefined> {
   return { release: () => new Promise((resolve) => server.close(() => resolve())) };
 }
 
-const notListening = ['ECONNREFUSED', 'ENOENT', 'EACCES'];
+const notListening = ['ECONNREFUSED', 'ENOENT'];
 
 function isListening(name: string): Promise<boolean> {
   return new Promise((resolve) => {
@@ -261,7 +262,8 @@ function isListening(name: string): Promise<boolean> {
       socket.destroy();
       resolve(true);
     });
-    // A full backlog of a busy holder is EAGAIN. Of what another user left nobody can tell.
+    // A full backlog of a busy holder is EAGAIN. A system that lets containers not connect to each other says EACCES, of
+    // listeners alone.
     socket.once('error', ({ code = '' }: NodeJS.ErrnoException) => resolve(!notListening.includes(code)));
   });
 }
