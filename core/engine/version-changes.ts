@@ -1,6 +1,7 @@
 import { pathSettings, type Settings } from '../config/settings.js';
 import { canonicalJson } from '../document/canonical-json.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
+import type { VersionsContext } from '../plugin/definitions.js';
 import { present } from '../present.js';
 import { guardedAnswer } from '../recipe/checked-options.js';
 import { graderVersions } from '../recipe/grader-versions.js';
@@ -11,7 +12,7 @@ export function namedPython({ sources, python }: Settings, before: string | unde
   return sources.python === pathSettings.python.flag ? python : before;
 }
 
-/** Where trainers are asked for their versions. */
+/** Where trainers and graders are asked for their versions. */
 interface VersionPlace {
   readonly catalog: PluginCatalog;
   readonly settings: Settings;
@@ -84,12 +85,8 @@ export async function versionsChangedSincePlanned(
 
 type GraderVersions = Pick<PlannedStage, 'graderVersions'>;
 
-function presentGraders(
-  stage: PlannedStage,
-  { recipeFolder }: Plan,
-  { catalog, settings: { cacheFolder } }: VersionPlace,
-): Promise<GraderVersions> {
-  return graderVersions(stage, catalog, { recipeFolder, cacheFolder });
+function presentGraders(stage: PlannedStage, plan: Plan, place: VersionPlace): Promise<GraderVersions> {
+  return graderVersions(stage, place.catalog, contextIn(plan, place));
 }
 
 /** Names of the graders, `plugin/grader`, that run with other versions than before. */
@@ -102,12 +99,16 @@ function gradersChanged({ graderVersions: before = [] }: GraderVersions, after: 
 
 async function presentVersions(
   { uses, options }: PlannedTrainer,
-  { recipeFolder }: Plan,
-  { catalog, settings, namedPython: named }: VersionPlace,
+  plan: Plan,
+  place: VersionPlace,
 ): Promise<Readonly<Record<string, string>>> {
-  const { definition } = await catalog.trainer(uses);
-  const where = { recipeFolder, cacheFolder: settings.cacheFolder, ...present({ python: named ?? settings.python }) };
+  const { definition } = await place.catalog.trainer(uses);
+  const where = contextIn(plan, place);
   return guardedAnswer(uses, () => definition.relevantVersions(options, where), 'its versions were read');
+}
+
+function contextIn({ recipeFolder }: Plan, { settings, namedPython: named }: VersionPlace): VersionsContext {
+  return { recipeFolder, cacheFolder: settings.cacheFolder, ...present({ python: named ?? settings.python }) };
 }
 
 function differences(before: Readonly<Record<string, string>>, after: Readonly<Record<string, string>>): string[] {

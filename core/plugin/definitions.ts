@@ -177,6 +177,14 @@ export interface TrainerCommand {
   readonly cwd?: string;
 }
 
+/** Where a trainer or a grader is asked for the versions that it runs with. */
+export interface VersionsContext {
+  readonly recipeFolder: string;
+  readonly cacheFolder: string;
+  /** As of `PrepareContext`. */
+  readonly python?: string;
+}
+
 /** What a trainer contribution gets to prepare itself. */
 export interface PrepareContext {
   readonly log: Log;
@@ -226,10 +234,7 @@ export interface TrainerDefinition<S extends z.ZodObject = z.ZodObject> {
    * The versions that its results depend on, for the stage key; read from metadata, nothing is imported or installed.
    * The same before and after `prepare`.
    */
-  relevantVersions(
-    options: z.output<S>,
-    where: { readonly recipeFolder: string; readonly cacheFolder: string; readonly python?: string },
-  ): Promise<Readonly<Record<string, string>>>;
+  relevantVersions(options: z.output<S>, where: VersionsContext): Promise<Readonly<Record<string, string>>>;
   /** What some work will take there, for `simmer plan`; undefined where it cannot say. */
   estimate?(
     job: TrainerJob,
@@ -313,10 +318,7 @@ export interface GraderDefinition<S extends z.ZodObject = z.ZodObject> {
    * The versions that its grades depend on and that its plugin's code does not tell, as of a Python that the user names, for
    * the key of stages that name it; read from metadata, nothing is imported or installed.
    */
-  relevantVersions?(
-    options: z.output<S>,
-    where: { readonly recipeFolder: string; readonly cacheFolder: string },
-  ): Promise<Readonly<Record<string, string>>>;
+  relevantVersions?(options: z.output<S>, where: VersionsContext): Promise<Readonly<Record<string, string>>>;
   start(options: z.output<S>, context: GraderContext): Promise<StartedGrader>;
 }
 

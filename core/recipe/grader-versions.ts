@@ -1,11 +1,13 @@
 import { asSchema, descend, mapOptions } from '../document/option-schema.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
+import type { VersionsContext } from '../plugin/definitions.js';
 import { guardedAnswer } from './checked-options.js';
 import type { Json, PlannedStage } from './plan.js';
 
-/** A grader as a stage's options name it: options normalized. */
+/** A grader as a stage's options name it. */
 interface NamedGrader {
   readonly uses: string;
+  /** As the recipe has them, without defaults. */
   readonly with: { readonly [key: string]: Json };
 }
 
@@ -29,14 +31,14 @@ export async function gradersOf(
 export async function graderVersions(
   stage: StageOptions,
   catalog: PluginCatalog,
-  where: { readonly recipeFolder: string; readonly cacheFolder: string },
+  where: VersionsContext,
 ): Promise<Pick<PlannedStage, 'graderVersions'>> {
   const told: { uses: string; versions: Readonly<Record<string, string>> }[] = [];
   for (const { uses, with: options } of await gradersOf(stage, catalog)) {
     const { definition } = await catalog.grader(uses);
     const versions = await guardedAnswer(
       uses,
-      async () => (await definition.relevantVersions?.(options, where)) ?? {},
+      async () => (await definition.relevantVersions?.(definition.options.parse(options), where)) ?? {},
       'its versions were read',
     );
     if (Object.keys(versions).length > 0) told.push({ uses, versions });

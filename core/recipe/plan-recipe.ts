@@ -10,6 +10,7 @@ import { HookDriver } from '../plugin/hook-driver.js';
 import type { RecipeTree } from '../plugin/hooks.js';
 import { simmerPackage } from '../plugin/locate.js';
 import { type PluginReference, pluginReference } from '../plugin/plugin-reference.js';
+import { present } from '../present.js';
 import { plannedBudget } from './budget.js';
 import { givenBeside, type RecipeGuard } from './guard.js';
 import { inParts } from './in-parts.js';
@@ -138,12 +139,12 @@ export async function planRecipe(
   refuseIfWrong();
   const named = new Set(wanted.flatMap(({ options }) => options.trainers.map((trainer) => trainer.name)));
   const wantedTrainers = trainers.filter(({ name }) => needed === undefined || named.has(name));
-  const plannedTrainers = await Promise.all(wantedTrainers.map((trainer) => planTrainer(scope, trainer, settings)));
+  const { cacheFolder, python } = settings;
+  const versions = { recipeFolder: folder, cacheFolder, ...present({ python }) };
+  const plannedTrainers = await Promise.all(wantedTrainers.map((trainer) => planTrainer(scope, trainer, versions)));
   refuseIfWrong();
   const { name, seed, budget } = outside!;
-  const plannedStages = await inParts(wanted, (stage) =>
-    planStage(scope, stage, { recipeSeed: seed, cacheFolder: settings.cacheFolder }),
-  );
+  const plannedStages = await inParts(wanted, (stage) => planStage(scope, stage, { recipeSeed: seed, versions }));
   const placed = hardwareOfPlan(
     { trainers: plannedTrainers.map((trainer) => trainer!), stages: plannedStages, budget },
     settings,

@@ -6,7 +6,13 @@ import { StageOutput, unresolved } from '../document/placeholders.js';
 import { checkWithSchema } from '../document/schema-problems.js';
 import type { Contribution } from '../plugin/catalog.js';
 import { checkAnswer } from '../plugin/check-answer.js';
-import type { InputDefinition, OptionProblem, StageDefinition, StageSource } from '../plugin/definitions.js';
+import type {
+  InputDefinition,
+  OptionProblem,
+  StageDefinition,
+  StageSource,
+  VersionsContext,
+} from '../plugin/definitions.js';
 import { type CheckedOptions, checkOptions, codeDigestOf, guardedAnswer } from './checked-options.js';
 import { graderVersions } from './grader-versions.js';
 import { inParts } from './in-parts.js';
@@ -176,12 +182,11 @@ export async function checkSources(scope: PlanScope, stages: readonly CheckedSta
 export async function planStage(
   scope: PlanScope,
   stage: CheckedStage,
-  { recipeSeed, cacheFolder }: { readonly recipeSeed: number; readonly cacheFolder: string },
+  { recipeSeed, versions: where }: { readonly recipeSeed: number; readonly versions: VersionsContext },
 ): Promise<PlannedStage> {
   const { name, uses, found, inputs, options, resources } = stage;
-  const { catalog, recipeFolder } = scope;
   const named = { uses, options: options.options };
-  const versions = await scope.attempt(['stages', name], graderVersions(named, catalog, { recipeFolder, cacheFolder }));
+  const versions = await scope.attempt(['stages', name], graderVersions(named, scope.catalog, where));
   return {
     name,
     uses,

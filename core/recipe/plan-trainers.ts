@@ -1,10 +1,9 @@
-import type { Settings } from '../config/settings.js';
 import { isMapValue } from '../document/describe-value.js';
 import type { Path } from '../document/path.js';
 import { checkWithSchema } from '../document/schema-problems.js';
 import type { Contribution } from '../plugin/catalog.js';
 import { checkAnswer } from '../plugin/check-answer.js';
-import type { LauncherDefinition, TrainerDefinition } from '../plugin/definitions.js';
+import type { LauncherDefinition, TrainerDefinition, VersionsContext } from '../plugin/definitions.js';
 import type { Resources } from '../plugin/resources.js';
 import { type CheckedOptions, checkUsed, guardedAnswer } from './checked-options.js';
 import type { PlannedSink, PlannedTrainer } from './plan.js';
@@ -104,14 +103,9 @@ async function checkInside(scope: PlanScope, path: Path, value: unknown): Promis
 export async function planTrainer(
   scope: PlanScope,
   trainer: CheckedTrainer,
-  settings: Settings,
+  where: VersionsContext,
 ): Promise<PlannedTrainer | undefined> {
   const { name, uses, found, options, launcher, resources } = trainer;
-  const where = {
-    recipeFolder: scope.recipeFolder,
-    cacheFolder: settings.cacheFolder,
-    ...(settings.python === undefined ? {} : { python: settings.python }),
-  };
   const relevantVersions = await scope.attempt(
     ['trainers', name],
     guardedAnswer(uses, () => found.definition.relevantVersions(options.output, where)),

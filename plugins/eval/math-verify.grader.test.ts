@@ -11,8 +11,13 @@ it('tells the versions that verdicts depend on of a Python of the user’s own, 
   const script = `#!/bin/sh\ncase "$*" in *importlib*) echo '${installed}';; *) echo '${probe}';; esac\n`;
   await writeFile(join(recipeFolder, 'python'), script);
   await chmod(join(recipeFolder, 'python'), 0o755);
-  const versions = (python?: string) =>
-    mathVerify.relevantVersions?.(mathVerify.options.parse({ python }), { recipeFolder, cacheFolder: recipeFolder });
+  const versions = (python?: string, settings: { readonly python?: string } = {}) => {
+    const where = { recipeFolder, cacheFolder: recipeFolder, ...settings };
+    return mathVerify.relevantVersions?.(mathVerify.options.parse({ python }), where);
+  };
   expect(await versions('./python')).toEqual({ 'math-verify': '0.9.0', sympy: '1.14.0' });
   expect(await versions()).toEqual({});
+  // As of --python: it is what the grader runs with then.
+  const inSettings = { python: join(recipeFolder, 'python') };
+  expect(await versions(undefined, inSettings)).toEqual({ 'math-verify': '0.9.0', sympy: '1.14.0' });
 });

@@ -30,8 +30,10 @@ export const mathVerify = defineGrader({
       .describe('Hard limit for one answer, in milliseconds; what takes longer is counted as timed out.'),
   }),
   // An environment that Simmer makes is told by its lock file, which is code.
-  relevantVersions: async ({ python }, { recipeFolder }) =>
-    python === undefined ? {} : relevantIn(ownPython(python, recipeFolder)),
+  relevantVersions: async ({ python }, where) => {
+    const own = python === undefined ? where.python : ownPython(python, where.recipeFolder);
+    return own === undefined ? {} : relevantIn(own);
+  },
   async start({ python, timeoutMilliseconds }, context) {
     const own = python === undefined ? undefined : ownPython(python, context.recipeFolder);
     const packageFolder = graderPackageFolder();
