@@ -56,7 +56,7 @@ describe('the digest of a plugin that is one file covers', () => {
 
   test('of what a template names only what it may name', async () => {
     const text = 'await import(`./rules-${name}.mjs`);\nnew URL(`./${name}`, import.meta.url);';
-    const files = ['rules-one.mjs', 'rules.mjs', 'rules-one.txt', 'runs/rules-one.mjs'];
+    const files = ['rules-one.mjs', 'rules.mjs', 'rules-one.txt', 'rules-one.test.mjs', 'runs/rules-one.mjs'];
     const folder = await written({
       'plugin.js': text,
       ...Object.fromEntries(files.map((name) => [name, 'first'])),

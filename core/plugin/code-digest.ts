@@ -110,7 +110,10 @@ async function filesOfTemplate(module: string, template: string): Promise<readon
   if (isAround && ending === '') return [];
   const inFolder = isAround ? (await readdir(folder)).map((name) => join(folder, name)) : await filesIn(folder);
   return inFolder.filter(
-    (path) => path.startsWith(beginning) && (path.endsWith(ending) || path.endsWith(asTypeScript(ending))),
+    (path) =>
+      path.startsWith(beginning) &&
+      (path.endsWith(ending) || path.endsWith(asTypeScript(ending))) &&
+      !leftOutFiles.test(path),
   );
 }
 
