@@ -136,15 +136,19 @@ describe('a run lock', () => {
   it('that an owner on another host may hold is refused with what to do', async () => {
     const owner = { pid: 7, host: 'node-17', startedAt: '2026-01-01T00:00:00.000Z' };
     await writeFile(join(folder, 'owner.json'), JSON.stringify(owner));
+    // On a shared disk: who listens there is not heard here.
+    await writeFile(join(folder, '.lock-other'), '');
     expect(await readRunOwner(folder)).toEqual({ ...owner, alive: true });
     await expect(acquireRunLock(folder)).rejects.toMatchObject({
       code: 'run_locked',
       message: expect.stringContaining('process 7 on node-17, since 2026-01-01'),
       hint: expect.stringContaining(join(folder, 'owner.json')),
     });
+    expect((await readdir(folder)).toSorted()).toEqual(['.lock-other', 'owner.json']);
     await rm(join(folder, 'owner.json'));
     await using lock = await acquireRunLock(folder);
     expect(lock.owner.host).toBe(hostname());
+    if (process.platform === 'linux') expect(await readdir(folder)).not.toContain('.lock-other');
   });
 
   it('of a process that was killed when this machine was called otherwise is free', async () => {

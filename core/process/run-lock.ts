@@ -34,6 +34,8 @@ const retries = 10;
 const retryMilliseconds = 30;
 
 interface KernelLock {
+  /** Removes what kills left of former locks. Only for who is known to have the folder: other hosts' are not told from them. */
+  removeLeftovers?(): Promise<void>;
   release(): Promise<void>;
 }
 
@@ -76,6 +78,7 @@ export async function acquireLock(
     // The kernel speaks for this machine only. On another one the owner may be alive, and nobody here can tell.
     if (former !== undefined && !(await isSeenFromHere(former))) throw lockedElsewhere(folder, former);
     if (former !== undefined && (await isAtWorkUnseen(former))) throw locked(folder, former);
+    await kernelLock.removeLeftovers?.();
     const identity = await processIdentity(process.pid);
     const owner: RunOwner = {
       pid: process.pid,
@@ -161,7 +164,7 @@ async function lockInode(folder: string): Promise<KernelLock | undefined> {
     const shown = lock && (await show(pathOf(handle)));
     if (shown !== undefined) {
       taken.push(shown);
-      return { release };
+      return { ...shown, release };
     }
   } catch (error) {
     await release();
@@ -183,6 +186,9 @@ async function show(folder: string): Promise<KernelLock | undefined> {
   const own = join(folder, `${shownBegin}${id}`);
   // Some file systems have no sockets.
   const lock = await listen(draft, true).catch(() => undefined);
+  const removeLeftovers = async () => {
+    for (const { path, isHeld } of await shownIn(folder)) if (!isHeld) await rm(path, { force: true });
+  };
   const release = async () => {
     await rm(own, { force: true });
     await lock?.release();
@@ -191,12 +197,10 @@ async function show(folder: string): Promise<KernelLock | undefined> {
     // By that name it listens from the first moment on: one that does not is nobody's.
     if (lock !== undefined) await rename(draft, own);
     for (let attempt = 0; ; attempt += 1) {
-      const others = (await shownIn(folder)).filter(({ path }) => path !== own);
-      for (const { path, isHeld } of others) if (!isHeld) await rm(path, { force: true });
-      const held = others.filter(({ isHeld }) => isHeld);
-      if (held.length === 0) return { release };
+      const others = (await shownIn(folder)).filter(({ path, isHeld }) => path !== own && isHeld);
+      if (others.length === 0) return { removeLeftovers, release };
       // Of those that come at once the first by name waits until the others have given way.
-      if (attempt === retries || held.some(({ path }) => path < own)) break;
+      if (attempt === retries || others.some(({ path }) => path < own)) break;
       await wait(retryMilliseconds);
     }
   } catch (error) {
