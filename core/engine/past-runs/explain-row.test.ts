@@ -65,11 +65,11 @@ const plugin = definePlugin({
       outputs: { dataset },
       run: async ({ artifacts }) => {
         const owned = [
-          { id: 'aaaa1111', question: 'Why?', key: 'q-1', number: 5 },
-          { id: 'aaaa2222', question: 'What is 17?', key: 'q-2', number: 17 },
-          { id: 'bbbb3333', question: 'Is q-1 before 17?', key: 'q-2', number: 6 },
+          { id: 'aaaa1111', question: 'Why?', key: 'q-1', number: 5, marks: [5] },
+          { id: 'aaaa2222', question: 'What is 17?', key: 'q-2', number: 17, marks: [17] },
+          { id: 'bbbb3333', question: 'Is q-1 before 17?', key: 'q-2', number: 6, marks: [6] },
         ];
-        const ownColumns = { id: 'VARCHAR', question: 'VARCHAR', key: 'VARCHAR', number: 'BIGINT' };
+        const ownColumns = { id: 'VARCHAR', question: 'VARCHAR', key: 'VARCHAR', number: 'BIGINT', marks: 'INTEGER[]' };
         return { dataset: await artifacts.writeDataset(owned, { columns: ownColumns }) };
       },
     }),
@@ -254,6 +254,8 @@ describe('explainRow', () => {
     const idOf = async (key: string) => (await explainRow(own, key, store)).id;
     // What has it as it is comes before what has it in its question.
     expect([await idOf('q-1'), await idOf('17')]).toEqual(['aaaa1111', 'aaaa2222']);
+    // Lists, such as the turns of a conversation, are no ids, and long.
+    await expect(idOf('[5]')).rejects.toMatchObject({ code: 'row_not_found' });
     await expect(idOf('q-2')).rejects.toMatchObject({
       code: 'row_not_found',
       hint: 'It stands in these rows; give the id of one:\n  aaaa2222  column key\n  bbbb3333  column key',

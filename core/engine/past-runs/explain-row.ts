@@ -191,7 +191,7 @@ async function findInColumns(
   for (const table of tables) {
     if (isDecisions(table)) continue;
     const columns = Object.entries(table.columns)
-      .filter(([name, type]) => name !== 'id' && name !== 'question' && /^VARCHAR$|INT/.test(type))
+      .filter(([name, type]) => name !== 'id' && name !== 'question' && /^(VARCHAR|\w*INT(EGER)?)$/.test(type))
       .map(([name]) => name);
     if (columns.length === 0) continue;
     for (const { id, column } of await finder.idsWith(table, columns, text, idsShown)) {
