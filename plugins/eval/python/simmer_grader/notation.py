@@ -68,8 +68,9 @@ _FRACTION_OF_PERCENT = re.compile(
     r"(?<![\d}./])(?:(\d+)\s*)?(?:\\[dt]?frac\s*(?:\{(\d+)\}|(\d))\s*(?:\{(\d+)\}|(\d))|(?<!\d)(\d+)/(\d+))"
     r"(?:\s*\\?%|\s+percent\b)"
 )
-#: "(2)(4)", "2(4)": math-verify would add them, as the parts of a mixed number.
-_FACTOR = re.compile(r"(?<![\w.^_{}\\])(\d+(?:\.\d+)?|\(-?\d+(?:\.\d+)?\))(?=\(-?\d+(?:\.\d+)?\))")
+#: "(2)(4)", "2(4)(3)": math-verify would add them, as the parts of a mixed number.
+_FACTORS = re.compile(r"(?<![\w.^_{}\\])(?:\d+(?:\.\d+)?)?(?:\(-?\d+(?:\.\d+)?\))+")
+_BETWEEN_FACTORS = re.compile(r"(?<=[\d)])(?=\()")
 _UPRIGHT_LETTER = re.compile(r"\\(?:mathrm|text)\s*\{\s*([ei])\s*\}")
 _INFINITY = re.compile(r"(?<![A-Za-z\\])infinity(?![A-Za-z])", re.IGNORECASE)
 #: "minus 1/2", where nothing is taken from anything.
@@ -182,7 +183,8 @@ def in_latex(text: str) -> str:
     text = _SUBSCRIPTS.sub(lambda found: f"_{_argument(found[0])}", text)
     text = _BARE_RADICAND.sub(r"\1{\2}", _ROOT.sub(_root, text))
     text = _FRACTION_OF_PERCENT.sub(_percent, _REPEATED.sub(_repeating, _REPEATING.sub(_repeating, text)))
-    text = _FACTOR.sub(r"\1\\cdot ", text).replace(r"\varnothing", r"\emptyset ")
+    text = _FACTORS.sub(lambda found: _BETWEEN_FACTORS.sub(r"\\cdot ", found[0]), text)
+    text = text.replace(r"\varnothing", r"\emptyset ")
     text = _FUNCTION.sub(r"\\\1 ", text)
     text = _INFINITY.sub(r"\\infty ", _UPRIGHT_LETTER.sub(r" \1", text))
     text = _SIGN_IN_WORDS.sub(r"\1-", _ORDINAL_EXPONENT.sub("", _FULL_HOUR.sub("", text)))
