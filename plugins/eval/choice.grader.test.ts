@@ -118,6 +118,10 @@ it.each(['A', 'The answer is', 'Wait'])('reads an answer once that goes on with 
   expect(chosenLetter(`${start}${' '.repeat(400_000)}${end}`, 'ABCD')).toBe(start === 'The answer is' ? 'B' : null);
 });
 
+it.each(['Wait. ', 'no, wait. ', '\nNo'])('reads an answer once that goes on with %j without end', (again) => {
+  expect(chosenLetter(`It's A. ${again.repeat(60_000)} It is B.`, 'ABCD')).toBe('B');
+});
+
 it('reads an answer once that goes on with empty lines', () => {
   expect(chosenLetter(`It's A.${'\n'.repeat(400_000)}Wait, it is B.`, 'ABCD')).toBe('B');
 });

@@ -108,7 +108,7 @@ export function chosenLetter(text: string, letters: string): string | null {
 function placeOfCorrection(text: string, letters: string): number {
   const again = '(?:[Ww]ait|[Aa]ctually|[Nn]o)\\b';
   const correction = new RegExp(
-    `(?:[.!?…—\\n]|\\s[-–])\\s*${again}(?:[\\s,.;:!]+${again})*[\\s,.;:!]+(?:[Ii]t(?:['’]s|\\s+is)\\s+)?` +
+    `(?:[,.;!?…—\\n]|\\s[-–])\\s*${again}(?: ${again})*[\\s,.;:!]+(?:[Ii]t(?:['’]s|\\s+is)\\s+)?` +
       `(?=\\(?[${letters}]\\)?\\s*(?:[.!]|\\n|$|,?\\s(?:because|since)\\b))`,
     'g',
   );

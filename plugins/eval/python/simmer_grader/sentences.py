@@ -96,9 +96,9 @@ _AGAIN = (
     r"(?:no|wait|actually|sorry|hmm|oh|correction|that(?:['\u2019]s|\s+is|\s+was)\s+(?:wrong|incorrect|not\s+right))"
 )
 _CORRECTION = re.compile(
-    rf"(?:[.!?\u2026\u2014\n]|\s[-\u2013])\s*{_AGAIN}\b(?:[\s,.;!\u2014]+{_AGAIN}\b)*[\s,.;:!\u2014]*"
+    rf"(?:[,.;!?\u2026\u2014\n]|\s[-\u2013])\s*{_AGAIN}\b(?:[^\S\n]+{_AGAIN}\b)*[\s,.;:!\u2014]*"
     r"(?:(?:so\s+)?(?:it|that|this|the\s+(?:correct\s+|right\s+|final\s+)?answer)(?:['\u2019]s|\s+is|\s+should\s+be)\s*:?\s*"
-    r"(?=[-*$(\[]*(?:\d|\\[a-z(\[]|[A-Z]\b(?!['\u2019])))|(?=[-*$(]*(?:\d[\d.,/]*|[A-Z])[)*$]*\s*(?:[.!]|$)))",
+    r"(?=[-*$(\[]*(?:\d|\\[a-z(\[]|(?-i:[A-Z])\b(?!['\u2019]|\s+[a-z])))|(?=[-*$(]*(?:\d[\d.,/]*|[A-Z])[)*$]*\s*(?:[.!]|$)))",
     re.IGNORECASE,
 )
 
