@@ -148,17 +148,13 @@ _PUNCTUATION_IN_DELIMITERS = re.compile(r"(?<=[\w)}\]!%])\s*([.,;])\s*(\$\$?(?=[
 _PUNCTUATION_BEFORE_END = re.compile(r"[.,;]\s*(?=\\end\s*\{)")
 _FULL_STOP = re.compile(r"(?<=[\w)}\]$%])(?:\s*\\[,;:! ])*\s*(?:[.,;]|\\\\)\s*$")
 
-#: Nobody asks for a number of hundreds, as for one of millions.
-_COUNTS = {"dozen": 12, "hundred": 100}
-_SCALES = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+_SCALES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _SCALE = "|".join(_SCALES)
 _SCALE_AS_TEXT = re.compile(rf"\\(?:text|mbox|mathrm)\s*\{{\s*({_SCALE})\b")
 _NUMBER = r"(?<![\d./,])(\d[\d,]*(?:\.\d+)?|\.\d+)[\s\\,;-]*"
-#: Of "84 / 12 = 7 dozen" the 7 is what was asked for.
-_COUNTED = re.compile(
-    rf"(?<!=)(?<!=\s){_NUMBER}(?:\\text\s*\{{\s*)?({'|'.join(_COUNTS)})(?:\s*\}})?(?![A-Za-z])", re.IGNORECASE
-)
 _SCALED = re.compile(rf"{_NUMBER}({_SCALE})(?![A-Za-z])", re.IGNORECASE)
+#: Nobody asks for a number of hundreds, as for one of dozens or millions.
+_HUNDREDS = re.compile(rf"{_NUMBER}(hundred)(?![A-Za-z])", re.IGNORECASE)
 
 _BASES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 _BASES |= {"eleven": 11, "twelve": 12, "sixteen": 16}
@@ -203,24 +199,20 @@ def in_latex(text: str) -> str:
     for thousands in (_SPACED_THOUSANDS, _THOUSANDS_IN_BRACES, _THOUSANDS_IN_CALCULATION):
         text = thousands.sub(_digits, text)
     text = _BASE_AS_SUBSCRIPT.sub(_base, _IN_BASE.sub(_base, text))
-    text = _RANGE.sub(r"\1, \2", _BOUND.sub(lambda found: "x > " if found[1] else "x < ", with_counts(text)))
+    text = _BOUND.sub(lambda found: "x > " if found[1] else "x < ", _HUNDREDS.sub(_scaled, text))
+    text = _RANGE.sub(r"\1, \2", text)
     text = _HOURS.sub(lambda found: f"{60 * int(found[1]) + int(found[2])} minutes", _DASH_BETWEEN.sub("-", text))
     text = _PUNCTUATION_BEFORE_END.sub("", _PUNCTUATION_IN_DELIMITERS.sub(r"\2\1", text))
     return _FULL_STOP.sub("", text)
 
 
-def with_counts(text: str) -> str:
-    """36 for "3 dozen"."""
-    return _COUNTED.sub(_counted, text)
-
-
 def with_scales(text: str) -> str:
-    """5000000 for "5 million"."""
+    """5000000 for "5 million", 36 for "3 dozen"."""
     return _SCALED.sub(_scaled, _SCALE_AS_TEXT.sub(r" \1\\text{", text))
 
 
 def _scaled(found: re.Match[str]) -> str:
-    return f"{Decimal(found[1].replace(',', '')).scaleb(_SCALES[found[2].lower()]):f}"
+    return f"{Decimal(found[1].replace(',', '')) * _SCALES[found[2].lower()]:f}"
 
 
 def _digits(found: re.Match[str]) -> str:
@@ -240,10 +232,6 @@ def _percent(found: re.Match[str]) -> str:
     whole = int(found[1] or 0)
     numerator, denominator = (int(part) for part in found.groups()[1:] if part is not None)
     return rf"\frac{{{whole * denominator + numerator}\%}}{{{denominator}}}"
-
-
-def _counted(found: re.Match[str]) -> str:
-    return f"{Decimal(found[1].replace(',', '')) * _COUNTS[found[2].lower()]:f}"
 
 
 def _repeating(found: re.Match[str]) -> str:

@@ -31,8 +31,6 @@ from sympy import (
 )
 from sympy.logic.boolalg import BooleanAtom
 
-from .notation import with_counts
-
 _TIME = re.compile(
     r"(?<![\d:])0?(\d{1,2}:\d\d)(?![\d:])(?:[\s~\\]*(?:\\text\s*\{[\s~\\]*)?([ap])\.?\s?m(?![A-Za-z])\.?\}?)?",
     re.IGNORECASE,
@@ -93,7 +91,7 @@ def _in_digits(answer: str) -> str:
     counted = words[is_negative + 1 + is_compound :]
     if value is None or len(counted) > 2 or any(word in _SPELLED or _PART.fullmatch(word) for word in counted):
         return answer
-    return with_counts(f"{'-' * is_negative}{value} {' '.join(counted)}".strip())
+    return f"{'-' * is_negative}{value} {' '.join(counted)}".strip()
 
 
 def are_numbers(golds: list[Any]) -> bool:
