@@ -12,7 +12,7 @@ from sympy import Basic, Eq, MatrixBase, Symbol
 from .bounds import without_endless_expressions, without_loops
 from .boxes import last_boxed, last_boxes, without_run_on
 from .intervals import is_set, solution_sets
-from .notation import base_of, in_latex, is_in_other_script, with_scales
+from .notation import base_of, in_latex, is_in_other_script, with_scales, without_minutes
 from .readings import are_numbers, as_complex, as_number, as_one_number, as_vectors, in_other_units, is_same_time
 from .sentences import corrected, delimit_expressions, without_asides, without_what_is_given
 from .words import chosen_of, gold_choice, says_words
@@ -99,7 +99,7 @@ def compare(gold: str, answer: str) -> Comparison:
         explanation = f"The times are {'the same' if same_time else 'not the same'}."
         return Comparison("RIGHT" if same_time else "WRONG", explanation, answer[:_SHOWN_CHARACTERS], gold)
     gold_words = _read_words(gold)
-    answer = _without_remarks(answer, is_of_words=gold_words is not None)
+    answer = _without_remarks(without_minutes(answer), is_of_words=gold_words is not None)
     answer_words = _read_words(answer)
     if gold_words is not None and says_words(answer, gold_words):
         return Comparison("RIGHT", "The words are the same.", gold_words, gold_words)

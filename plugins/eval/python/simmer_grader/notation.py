@@ -183,7 +183,7 @@ def in_latex(text: str) -> str:
     text = text.replace(r"\varnothing", r"\emptyset ")
     text = _FUNCTION.sub(r"\\\1 ", text)
     text = _INFINITY.sub(r"\\infty ", _UPRIGHT_LETTER.sub(r" \1", text))
-    text = _SIGN_IN_WORDS.sub(r"\1-", _ORDINAL_EXPONENT.sub("", _FULL_HOUR.sub("", text)))
+    text = _SIGN_IN_WORDS.sub(r"\1-", _ORDINAL_EXPONENT.sub("", text))
     text = _NAME_OF_POINT.sub("", _SET_BUILDER.sub(r"\2", _BRACKETED_IN_BASE.sub(r"\1", text)))
     text = _DOT.sub(r"\\cdot ", text)
     text = _DEGREES.sub("", _TEMPERATURE.sub("", text))
@@ -204,6 +204,11 @@ def in_latex(text: str) -> str:
     text = _HOURS.sub(lambda found: f"{60 * int(found[1]) + int(found[2])} minutes", _DASH_BETWEEN.sub("-", text))
     text = _PUNCTUATION_BEFORE_END.sub("", _PUNCTUATION_IN_DELIMITERS.sub(r"\2\1", text))
     return _FULL_STOP.sub("", text)
+
+
+def without_minutes(text: str) -> str:
+    """The hour of a time that has no minutes."""
+    return _FULL_HOUR.sub("", text)
 
 
 def with_scales(text: str) -> str:

@@ -31,8 +31,11 @@ from sympy import (
 )
 from sympy.logic.boolalg import BooleanAtom
 
+from .sentences import without_what_is_given
+
 _TIME = re.compile(
-    r"(?<![\d:])0?(\d{1,2}:\d\d)(?![\d:])(?:[\s~\\]*(?:\\text\s*\{[\s~\\]*)?([ap])\.?\s?m(?![A-Za-z])\.?\}?)?",
+    r"(?<![\d:.,])0?(\d{1,2})(?::(\d\d)(?![\d:])|(?=[\s~\\]*(?:\\text\s*\{[\s~\\]*)?[ap]\.?\s?m(?![A-Za-z])))"
+    r"(?:[\s~\\]*(?:\\text\s*\{[\s~\\]*)?([ap])\.?\s?m(?![A-Za-z])\.?\}?)?",
     re.IGNORECASE,
 )
 _BARE_TIME = re.compile(r"[\s$]|\\text\s*(?=\{)|[{}]|\\[ ,]")
@@ -58,11 +61,11 @@ _SCALES = {"k": "thousand", "K": "thousand", "M": "million"}
 
 def is_same_time(gold: str, answer: str) -> bool | None:
     """Whether an answer such as "3:30 PM" is the time of a gold answer; None where one of both may be a ratio."""
-    right, said = _TIME.fullmatch(_BARE_TIME.sub("", gold)), [*_TIME.finditer(answer)]
+    right, said = _TIME.fullmatch(_BARE_TIME.sub("", gold)), [*_TIME.finditer(without_what_is_given(answer))]
     if right is None or not said:
         return None
-    halves = {half.lower() for half in (right[2], said[-1][2]) if half}
-    if right[1] == said[-1][1] and len(halves) < 2:
+    halves = {half.lower() for half in (right[3], said[-1][3]) if half}
+    if right[1] == said[-1][1] and (right[2] or "00") == (said[-1][2] or "00") and len(halves) < 2:
         return True
     return False if halves else None
 
