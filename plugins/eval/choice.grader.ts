@@ -43,7 +43,8 @@ export function chosenLetter(text: string, letters: string): string | null {
     .replace(/[$*`{}[\]]|\\[()[\]]/g, '')
     .replace(/["'“‘]([A-Z])["'”’]/g, '$1')
     .replace(/\s+/g, (run) => (run.includes('\n') ? '\n' : ' '))
-    .trim();
+    .trim()
+    .replace(/^A: (?=\(?[A-Z]\)?\.?$)/, '');
   const plain = typeset.slice(placeOfCorrection(typeset, letters));
   // What stands alone in the first line is the answer, and explained in the next.
   const alone = new RegExp(`^\\(?([${letters}${letters.toLowerCase()}])\\)?\\s*(?:[.:]\\s*)?(?:\\n|$)`).exec(
@@ -66,12 +67,16 @@ export function chosenLetter(text: string, letters: string): string | null {
   const stated = said(statedBy('is|(?:must|should)\\s+be')) ?? said(chosenBy);
   if (stated !== undefined) return stated;
   const labelled = new RegExp(
-    `^\\(?([${letters}])(?:[).:](?=\\s|$)(?!${another})|,?\\s+(?:because|since|as(?!\\s+well))\\b|\\s+[-–—]\\s)`,
+    `^\\(?([${letters}])(?:[).:](?=\\s|$)(?!${another}|[^]*\\n\\(?[${letters}][).:])|,?\\s+(?:because|since|as(?!\\s+well))\\b|\\s+[-–—]\\s)`,
   ).exec(plain)?.[1];
   if (labelled !== undefined) return labelled;
   const supposed = '(?:[Ii]f|[Ww]hether|[Ss]uppos(?:e|ing)|[Aa]ssum(?:e|ing))\\s+(?:that\\s+)?';
+  const denied = "\\b(?:[Nn]ot|[Nn]ever|[Nn]obody|(?<!\\b(?:[Nn]o|[Ww]ithout\\s+(?:a|any))\\s)[Dd]oubt)|n['’]t";
+  const doubted = `(?:${denied})\\s(?:(?!\\b(?:but|so|because|since)\\b)[^.,;:!?\\n]){0,60}`;
   const judged = (judgement: string) =>
-    lettersIn(`(?<![\\w'’]|\\b${supposed}(?:(?:${word})\\s+)?\\(?)([${letters}])\\)?\\s+(?:${judgement})\\b`);
+    lettersIn(
+      `(?<![\\w'’]|(?:\\b${supposed}|${doubted})(?:(?:${word})\\s+)?\\(?)([${letters}])\\)?\\s+(?:${judgement})\\b`,
+    );
   const best = 'best(?=\\s*(?:[.,;:!]|$)|\\s+(?:answer|choice|option))';
   const right = onlyOf(
     judged(`(?:is|must\\s+be)\\s+(?:therefore\\s+)?(?:the\\s+)?(?:only\\s+)?(?:right|correct|answer|${best})`),
@@ -83,8 +88,6 @@ export function chosenLetter(text: string, letters: string): string | null {
   const itIs =
     `[Ii]t(?:['’]s|\\s+is|\\s+must\\s+be)\\s+(?:(?:${word})\\s+)?\\(?([${letters}])\\)?` +
     '(?=\\s*(?:[.!]|\\n|$|,?\\s(?:because|since)\\b))';
-  const denied = "\\b(?:[Nn]ot|[Nn]ever|[Nn]obody|(?<!\\b(?:[Nn]o|[Ww]ithout\\s+(?:a|any))\\s)[Dd]oubt)|n['’]t";
-  const doubted = `(?:${denied})\\s(?:(?!\\b(?:but|so|because|since)\\b)[^.,;:!?\\n]){0,60}`;
   const called = lettersIn(`(?<!\\b${supposed}|${doubted})\\b${itIs}`);
   const isTakenBack = /(?:[.!?…—\n]|\s[-–])\s*(?:(?:[Ww]ait|[Aa]ctually)\b|[Nn]o[,.!])/.test(plain);
   const begun = lettersIn(`^(?:So,?\\s+|I\\s+think\\s+(?:that\\s+)?)?${itIs}`).at(0);

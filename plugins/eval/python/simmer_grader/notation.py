@@ -74,7 +74,7 @@ _BETWEEN_FACTORS = re.compile(r"(?<=[\d)])(?=\()")
 _UPRIGHT_LETTER = re.compile(r"\\(?:mathrm|text)\s*\{\s*([ei])\s*\}")
 _INFINITY = re.compile(r"(?<![A-Za-z\\])infinity(?![A-Za-z])", re.IGNORECASE)
 #: "minus 1/2", where nothing is taken from anything.
-_SIGN_IN_WORDS = re.compile(r"(\A\s*|\b(?:is|be)\s+|[=:,]\s*)(?:minus|negative)\s+(?=\$?[\d.\\])", re.IGNORECASE)
+_SIGN_IN_WORDS = re.compile(r"(\A\s*|\b(?:is|be)\s+|[=:]\s*)(?:minus|negative)\s+(?=\$?[\d.\\])", re.IGNORECASE)
 #: "5^{th}"
 _ORDINAL_EXPONENT = re.compile(r"(?<=\d)\^\{?(?:st|nd|rd|th)(?![a-z])\}?")
 #: "2:00 PM", "2 o'clock"

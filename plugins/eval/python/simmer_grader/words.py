@@ -16,16 +16,20 @@ _SUBJECT = re.compile(r"([A-Za-z' -]{1,80}?)\s(?:has|had|is|was)\sthe\s[^.]*\.?$
 _EXPLAINED = re.compile(r"([A-Za-z][A-Za-z' -]{0,80}?),?\s+(?:since|because)\s")
 
 _LETTER = r"\(?([A-Z])\)?(?![\w'])"
-_ONLY_LETTER = re.compile(rf"(?:[Oo]ption|[Cc]hoice)?\s*{_LETTER}[.:]?")
-#: "(A) 5", "A. 5", but not "(A) and (B)" or "(A) is wrong".
+_ONLY_LETTER = re.compile(rf"(?:A:|[Oo]ption|[Cc]hoice)?\s*{_LETTER}[.:]?")
+#: "(A) 5", "A. 5", but not "(A) and (B)", "(A) is wrong" or the first line of a list of letters.
 _LETTER_WITH_TEXT = re.compile(
-    r"\(?([A-Z])(?:\)|[.:](?=\s))[\s\\~]+(?!.*\([A-Z]\))(?!(?:and|or|is|was|are|does|would|can|could|cannot|seems)\b)\S"
+    r"\(?([A-Z])(?:\)|[.:](?=\s))[\s\\~]+(?!.*\([A-Z]\)|(?s:.*)\n\(?[A-Z][).:]|[A-Z]\Z)"
+    r"(?!(?:and|or|is|was|are|does|would|can|could|cannot|seems)\b)\S"
 )
 _ANSWER_LETTER = re.compile(
     rf"\b(?:(?:answer|choice|option)(?:\s+is\s*:?|\s*:)|(?-i:I)\s+(?:choose|pick|select)|it\s+must\s+be)\s*(?:(?:option|choice)\s+)?(?-i:{_LETTER})",
     re.I,
 )
-_JUDGED_LETTER = re.compile(r"(?<!\bif\s)(?<![\w'])\(?([A-Z])\)?\s+is\s+(?:the\s+)?(?:right|correct)\b")
+_JUDGED_LETTER = re.compile(
+    r"(?:\A|[.!?,;\n]\s*|\b(?:[Ss]o|[Tt]hus|[Hh]ence|[Tt]herefore|[Oo]nly)\s+)(?:[Oo]ption\s+|[Cc]hoice\s+)?"
+    r"\(?([A-Z])\)?\s+is\s+(?:the\s+)?(?:right|correct)\b"
+)
 _CHOICE = re.compile(r"\(?([A-Z])\)?|(yes|no|true|false)", re.IGNORECASE)
 _YES_OR_NO = r"(yes|no|true|false)(?=\s*(?:[.,;:!\n]|$)|\s+(?:because|since|as)\b)"
 _ANSWER_YES_OR_NO = re.compile(rf"(?:\A|\banswer(?:\s+is\s*:?|\s*:)\s*){_YES_OR_NO}", re.IGNORECASE)
