@@ -231,6 +231,16 @@ describe('the memory of a training', () => {
     },
   );
 
+  it('has a copy of the head that autocast makes, also where the head is the table of tokens', () => {
+    const known = knownConfig('Qwen/Qwen2.5-0.5B');
+    const castWeights = (tie_word_embeddings: boolean) => {
+      const job = { ...s1Job({ gradientCheckpointing: false }), model: { config: { ...known, tie_word_embeddings } } };
+      return gigabytes(estimateJob(job as TrainerJob, { hardware, gpus: 1, nodes: 1 }), 'cast weights');
+    };
+    expect(castWeights(true)).toBeGreaterThan(0);
+    expect(castWeights(true)).toBeCloseTo(castWeights(false), 9);
+  });
+
   it('is what KempnerForge measured for 8B in bfloat16 on one H200, within a fifth', () => {
     const job = s1Job({ deviceBatchSize: 4, maxSequenceLength: 4096, packing: true });
     const llama = { ...job, model: { config: knownConfig('meta-llama/Llama-3.1-8B') ?? {} } };

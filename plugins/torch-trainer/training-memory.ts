@@ -98,7 +98,9 @@ function isUnderAutocast({ method, weightBytes, activationBytes: bytes, shards }
  * then the layer at work has its activations instead.
  */
 function castBytes(shape: ModelShape, work: MemoryWork): number {
-  const bytes = (shape.parameters - shape.vocabularySize * shape.hiddenSize) * work.activationBytes;
+  const { parameters, tableParameters, vocabularySize, hiddenSize } = shape;
+  // Rows of tables are taken as they are; a head is cast whole, also where it is the table of tokens.
+  const bytes = (parameters - tableParameters + vocabularySize * hiddenSize) * work.activationBytes;
   return work.recomputes ? Math.max(0, bytes - layerBytes(shape, work)) : bytes;
 }
 
