@@ -148,7 +148,8 @@ function timeOf(training: Training, rows: number, mean: number, place: KnownPlac
   const evaluatesAtMost = given.evaluateEverySteps > 0 && job.evaluation?.isAtMost === true;
   const tokensPerSecond = (given.globalBatchSize * cut) / stepSeconds;
   const peak = place.hardware[precision === 'bfloat16' ? 'bfloat16Flops' : 'float32Flops'] ?? Number.NaN;
-  const operations = 6 * shape.activeParameters + 6 * shape.layers * shape.hiddenSize * batching.sequenceLength;
+  const operations =
+    6 * shape.activeParameters + 6 * shape.attentionLayers * shape.hiddenSize * batching.sequenceLength;
   return {
     seconds: time.reduce((sum, { seconds }) => sum + seconds, 0),
     time,

@@ -104,9 +104,9 @@ function castBytes(shape: ModelShape, work: MemoryWork): number {
   return work.recomputes ? Math.max(0, bytes - layerBytes(shape, work)) : bytes;
 }
 
-function attentionScoreBytes({ layers, heads }: ModelShape, work: MemoryWork): number {
+function attentionScoreBytes({ attentionLayers, heads }: ModelShape, work: MemoryWork): number {
   const { tokens, attendedTokens, scoreBytes, recomputes } = work;
-  return (recomputes ? 1 : layers) * heads * tokens * attendedTokens * scoreBytes;
+  return (recomputes ? 1 : attentionLayers) * heads * tokens * attendedTokens * scoreBytes;
 }
 
 function gatheredBytes(shape: ModelShape, { activationBytes: bytes }: MemoryWork): number {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { calibrationRuns } from './calibration.js';
 import { estimateJob } from './estimate.js';
 import { jobOf, s1Job } from './s1-job.fixture.js';
-import { longestOf } from './training-time.js';
+import { longestOf, passSeconds } from './training-time.js';
 
 const hardware = builtInHardware['h100-sxm'];
 
@@ -41,6 +41,18 @@ describe('the time of a training', () => {
       expect(estimate.isAtMost).toBe(evaluateEverySteps > 0 ? true : undefined);
     },
   );
+
+  it('grows with the square of the length in those layers of a hybrid alone that attend', () => {
+    const place = { hardware: hardware!, gpus: 1, nodes: 1, precision: 'bfloat16' } as const;
+    const growth = (attentionLayers: number) => {
+      const shape = { parameters: 8e9, layers: 48, attentionLayers, hiddenSize: 2048 };
+      const work = { sequencesPerDevice: 1, recomputedShare: 1, trainsAll: true };
+      const seconds = (sequenceLength: number) => passSeconds(shape, { ...work, sequenceLength }, place)!;
+      return seconds(32_768) - 2 * seconds(16_384);
+    };
+    expect(growth(48)).toBeGreaterThan(0);
+    expect(growth(12) / growth(48)).toBeCloseTo(1 / 4, 9);
+  });
 
   it('has no checkpoint where there are no rows, and so no steps', () => {
     const job = { ...s1Job(), data: { rows: 0, tokensPerRow: 100 } };

@@ -6,6 +6,8 @@ export interface SpeedShape {
   /** Those that each token is computed with; unset: all. */
   readonly activeParameters?: number;
   readonly layers: number;
+  /** Those that attend; unset: all. */
+  readonly attentionLayers?: number;
   readonly hiddenSize: number;
 }
 
@@ -41,13 +43,13 @@ const exposedCommunication = 0.5;
  *   tokens x (products + attention + other traffic) + exposed communication
  *
  * where products are 6 (8 with recomputing; 4 or 6 for an adapter) operations for each parameter in use, causal attention is
- * 6 x layers x hidden size x length operations (a third more with recomputing), and FSDP gathers the weights twice and
+ * 6 x layers that attend x hidden size x length operations (a third more with recomputing), and FSDP gathers the weights twice and
  * scatters the gradients once.
  *
  * @returns undefined where the hardware's figures are not known
  */
 export function passSeconds(shape: SpeedShape, work: TrainingWork, place: TrainingPlace): number | undefined {
-  const { parameters, activeParameters = parameters, layers, hiddenSize } = shape;
+  const { parameters, activeParameters = parameters, layers, attentionLayers = layers, hiddenSize } = shape;
   const { sequenceLength, sequencesPerDevice, recomputedShare, trainsAll } = work;
   const { sustainedShare = 0.6, memoryBandwidth } = place.hardware;
   const peak = place.precision === 'bfloat16' ? place.hardware.bfloat16Flops : place.hardware.float32Flops;
@@ -55,7 +57,8 @@ export function passSeconds(shape: SpeedShape, work: TrainingWork, place: Traini
   const again = 1 + recomputedShare / 3;
   const operations = ((trainsAll ? 6 : 4) + 2 * recomputedShare) * activeParameters;
   const products = operations / (peak * sustainedShare);
-  const attention = (6 * layers * hiddenSize * sequenceLength * again) / (peak * sustainedShare * attentionShare);
+  const attention =
+    (6 * attentionLayers * hiddenSize * sequenceLength * again) / (peak * sustainedShare * attentionShare);
   const bytes = place.precision === 'bfloat16' ? 2 : 4;
   const traffic = (valuesMoved * layers * hiddenSize * bytes * again) / memoryBandwidth;
   const tokens = sequenceLength * sequencesPerDevice;
