@@ -184,7 +184,7 @@ async function show(folder: string): Promise<KernelLock | undefined> {
   const id = randomBytes(6).toString('hex');
   const draft = join(folder, `.draft-${id}`);
   const own = join(folder, `${shownBegin}${id}`);
-  // Some file systems have no sockets.
+  // Some file systems have no sockets, or do not rename them: there the lock is not shown.
   const lock = await listen(draft, true).catch(() => undefined);
   const removeLeftovers = async () => {
     for (const { path, isHeld } of await shownIn(folder)) if (!isHeld) await rm(path, { force: true });
@@ -195,7 +195,7 @@ async function show(folder: string): Promise<KernelLock | undefined> {
   };
   try {
     // By that name it listens from the first moment on: one that does not is nobody's.
-    if (lock !== undefined) await rename(draft, own);
+    if (lock !== undefined) await rename(draft, own).catch(() => undefined);
     for (let attempt = 0; ; attempt += 1) {
       const others = (await shownIn(folder)).filter(({ path, isHeld }) => path !== own && isHeld);
       if (others.length === 0) return { removeLeftovers, release };
