@@ -116,7 +116,7 @@ def compare(gold: str, answer: str) -> Comparison:
     if are_numbers(golds):
         texts.insert(0, with_scales(as_number(answer)))
         if "%" not in gold:
-            texts += in_other_units(answer)
+            texts += in_other_units(answer, golds)
     # Of a question in millions, "5 million" answers 5.
     texts = list(dict.fromkeys(texts))
     answers = [reading for text in texts for reading in _read(text)]

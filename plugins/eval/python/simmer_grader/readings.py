@@ -76,9 +76,15 @@ def as_number(answer: str) -> str:
     return _DECIMAL_COMMA.sub(lambda found: found[1].replace(",", "."), spelled)
 
 
-def in_other_units(answer: str) -> list[str]:
-    """The numbers that an answer in cents or percent is in dollars, or as its question asked for percent."""
+def in_other_units(answer: str, golds: list[Any]) -> list[str]:
+    """
+    The numbers that an answer in cents or percent is in dollars, or as its question asked for percent: not where the
+    gold answer may be a share.
+    """
     dollars = _CENTS.sub(lambda found: f"{Decimal(found[1]) / 100}", answer)
+    sizes = [abs(gold) for gold in golds if isinstance(gold, Expr)]
+    if not any(size.is_comparable and size > 1 for size in sizes):
+        return [dollars]
     return [dollars, re.sub(r"(?<=[\d}])\s*\\?%", "", answer)]
 
 
