@@ -73,7 +73,8 @@ class TrainingFlops:
         self._head = size_of_head
         # Layers may differ, as Gemma 4's do; then the config that all share does not say how wide they are.
         layers = getattr(config, "per_layer_config", None) or [config] * config.num_hidden_layers
-        kinds = getattr(config, "layer_types", None) or ["full_attention"] * len(layers)
+        named = (getattr(config, name, None) for name in ("layer_types", "layers_block_type"))
+        kinds = next((kinds for kinds in named if kinds), ["full_attention"] * len(layers))
         # Scores and values of the causal half: 2 s^2 forward, twice that backward. Not all layers of hybrids have them.
         self._per_square = 6 * sum(
             _width_of_heads(layer) for layer, kind in zip(layers, kinds, strict=False) if kind not in _WITHOUT_ATTENTION

@@ -216,6 +216,14 @@ def test_layers_of_a_hybrid_that_do_not_attend_take_no_operations_for_pairs_of_t
     assert long - 2 * short == 6 * 64 * (128**2 - 2 * 64**2)
 
 
+def test_layers_that_an_older_config_calls_blocks_take_no_operations_for_pairs_either() -> None:
+    blocks = {"block_types": ["recurrent", "recurrent", "attention"], "num_hidden_layers": 3, "lru_width": 64}
+    model = random_model(model_type="recurrent_gemma", num_key_value_heads=1, **blocks)
+    flops = TrainingFlops(load_model(model, torch.float32), is_adapter=False)
+    short, long = (flops.of([TokenizedRow("a", list(range(length)), length, False)]) for length in (64, 128))
+    assert long - 2 * short == 6 * 64 * (128**2 - 2 * 64**2)
+
+
 def test_advice_for_lack_of_memory_has_the_numbers_of_the_job() -> None:
     network = load_model(random_model(), torch.float32)
     parameters = hyperparameters()
