@@ -122,7 +122,8 @@ class GraderProcess {
 
   grade(items: readonly GradeItem[], signal?: AbortSignal): Promise<readonly Grade[]> {
     const itemMilliseconds = this.options.itemMilliseconds ?? 10_000;
-    // The process keeps the limit of each item itself; this is for one that cannot any more.
+    // The process keeps the limit of each item itself, in processor time, which may be longer on a busy machine; this is for
+    // one that cannot any more.
     const deadlineMilliseconds = items.length * 2 * itemMilliseconds + 30_000;
     return this.client.grade(items, {
       itemMilliseconds,
