@@ -33,7 +33,6 @@ it('the command line prints the same for a server as for this machine', async ()
     ['validate', 'wrong.yaml', '--json'],
     ['run', 'wrong.yaml'],
     ['watch', 'latest'],
-    ['runs'],
     ['report', 'latest'],
     ['plugins'],
     ['plugins', '--json'],
@@ -41,11 +40,14 @@ it('the command line prints the same for a server as for this machine', async ()
     ['schema'],
     ['resume', 'latest'],
     ['watch', 'nobody'],
+    ['runs'],
     ['remove', 'latest', '--dry-run'],
     ['remove', '--older-than', '30d'],
     ['remove', 'latest'],
   ]) {
-    const [here, there] = await hereAndThere(cwd, server.address, args);
+    // Two runs of one recipe may differ by an event of progress: the server's own are listed by both.
+    const home = args[0] === 'runs' ? '.simmer' : 'other';
+    const [here, there] = await hereAndThere(cwd, server.address, args, home);
     expect(there, args.join(' ')).toEqual(here);
   }
   const events = eventsIn((await simmer(['run', 'small.yaml', '-p', 'count=297', '--json'], remote)).stdout);

@@ -26,9 +26,9 @@ export function plain(text: string): string {
     .replaceAll(/\S*\/(\.simmer|other)\//g, 'HOME/');
 }
 
-/** Runs a command here, on the home `other`, and on the server, and gives both without what differs from run to run. */
-export async function hereAndThere(cwd: string, address: string, args: readonly string[]) {
-  const places = [{ SIMMER_HOME: 'other' }, { SIMMER_SERVER: address }];
+/** Runs a command here, on that home, and on the server, and gives both without what differs from run to run. */
+export async function hereAndThere(cwd: string, address: string, args: readonly string[], home = 'other') {
+  const places = [{ SIMMER_HOME: home }, { SIMMER_SERVER: address }];
   const ended = await Promise.all(places.map((env) => simmer(args, { cwd, env })));
   return ended.map((one) => ({ ...one, stdout: plain(one.stdout) }));
 }
