@@ -1,21 +1,43 @@
 """
-Cross-entropy of the trained tokens, on one CPU, without all of their logits in memory, and with its gradients made in
-the same pass. TRL's own computes the logits of each part twice, converts the head's weights for each of them, and takes
-the entropy and the accuracy beside, which nobody here reads.
+Cross-entropy of the trained tokens by the weights of a model's head, without all of their logits in memory, and with
+its gradients made in the same pass.
 """
 
-import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import torch
-from trl.trainer import sft_trainer
+from torch.distributed.tensor import DTensor
+from transformers.modeling_outputs import CausalLMOutput
+
+from simmer_trainer import zero
 
 # Logits at a time: 128 MiB in float32.
 _LOGITS = 1 << 25
-_NAME = "_chunked_cross_entropy_loss"
-_theirs: Any = getattr(sft_trainer, _NAME, None)
+
+
+@dataclass(frozen=True)
+class Logits:
+    """What a model makes its logits of, from what its head gives: scaled, then bent below a cap."""
+
+    scale: float = 1.0
+    cap: float | None = None
+
+    @staticmethod
+    def of(config: Any) -> "Logits":
+        scale = getattr(config, "logit_scale", None) or getattr(config, "output_multiplier", None) or 1.0
+        return Logits(scale, getattr(config, "final_logit_softcapping", None) or None)
+
+    def of_head(self, given: torch.Tensor) -> torch.Tensor:
+        scaled = given if self.scale == 1 else given * self.scale
+        return scaled if self.cap is None else self.cap * torch.tanh(scaled / self.cap)
+
+    def slope(self, logits: torch.Tensor) -> torch.Tensor | float:
+        """By how much each of these grows with what the head gives."""
+        return self.scale if self.cap is None else self.scale * (1 - (logits / self.cap) ** 2)
 
 
 class _Seen:
@@ -33,9 +55,9 @@ class _Seen:
 
 def has_plain_head(model: Any) -> bool:
     """
-    Whether a model's logits are what its head gives for its layers' last states, but for a scale and a cap that TRL's
-    chunked loss knows of. Those of Granite, for one, are divided by a number of its own, and the states of MiniCPM3
-    are; that loss leaves both out. Computes no layer.
+    Whether a model's logits are what its head gives for its layers' last states, but for a scale and a cap that are
+    known here. Those of Granite, for one, are divided by a number of its own, and the states of MiniCPM3 are. Computes
+    no layer.
     """
     layers, head, config = model.base_model, model.get_output_embeddings(), model.config.get_text_config()
     if layers is model:
@@ -57,9 +79,7 @@ def has_plain_head(model: Any) -> bool:
     except (AttributeError, TypeError, ValueError, RuntimeError, IndexError):
         # Its logits want more than its layers' last states.
         return False
-    scale = getattr(config, "logit_scale", None) or getattr(config, "output_multiplier", None) or 1.0
-    cap = getattr(config, "final_logit_softcapping", None)
-    known = given * scale if not cap else cap * torch.tanh(given * scale / cap)
+    known = Logits.of(config).of_head(given)
     return found.shape == known.shape and torch.allclose(found.float(), known, rtol=1e-3)
 
 
@@ -75,51 +95,53 @@ def _doing(module: Any, work: Callable[..., Any]) -> Iterator[None]:
             module.forward = forward
 
 
-def choose_loss(device_type: str, ranks: int) -> None:
+def take_loss_from_head(model: Any) -> None:
     """
-    Has TRL's chunked loss computed here where that is faster: alone on a CPU. Elsewhere, and with a TRL that has
-    another form of it, TRL computes it.
+    Has a model with a plain head give its loss from here, and no logits, where it is called with labels, as trainings
+    call it. It stays a part of the model's forward pass, which shards and types of products are arranged around.
     """
-    if _theirs is None or inspect.signature(_theirs).parameters.keys() != inspect.signature(_loss).parameters.keys():
-        return
-    setattr(sft_trainer, _NAME, _loss if device_type == "cpu" and ranks == 1 else _theirs)
+    logits = Logits.of(model.config.get_text_config())
+
+    @wraps(model.forward)
+    def give_loss(
+        *, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None, **inputs: Any
+    ) -> CausalLMOutput:
+        hidden, head = model.base_model(**inputs).last_hidden_state, model.get_output_embeddings()
+        with zero.whole(head.weight, head.bias):
+            weight, bias = _whole(head.weight), None if head.bias is None else _whole(head.bias)
+            return CausalLMOutput(loss=head_loss(hidden, weight, bias, labels, items=num_items_in_batch, logits=logits))
+
+    model.forward = give_loss
 
 
-def _loss(
-    hidden_states: torch.Tensor,  # [batch, tokens, size]
-    lm_head_weight: torch.Tensor,  # [vocabulary, size]
-    chunk_size: int,
-    labels: torch.Tensor | None = None,  # [batch, tokens], -100 where not trained
-    shift_labels: torch.Tensor | None = None,
-    num_items_in_batch: torch.Tensor | int | None = None,
-    logit_scale: float = 1.0,
-    final_logit_softcapping: float | None = None,
-    lm_head_bias: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """As TRL's: the loss, and the number of its tokens at the end. What is between, right tokens and entropy, is 0."""
-    is_plain = logit_scale == 1.0 and final_logit_softcapping is None and lm_head_bias is None
-    if labels is None or not is_plain or hasattr(lm_head_weight, "ds_id"):
-        result: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor] = _theirs(
-            hidden_states,
-            lm_head_weight,
-            chunk_size,
-            labels=labels,
-            shift_labels=shift_labels,
-            num_items_in_batch=num_items_in_batch,
-            logit_scale=logit_scale,
-            final_logit_softcapping=final_logit_softcapping,
-            lm_head_bias=lm_head_bias,
-        )
-        return result
+def _whole(weight: torch.Tensor) -> torch.Tensor:
+    """Of FSDP's shards, one tensor."""
+    return weight.full_tensor() if isinstance(weight, DTensor) else weight
+
+
+def head_loss(
+    hidden: torch.Tensor,  # [batch, tokens, size]
+    weight: torch.Tensor,  # [vocabulary, size]
+    bias: torch.Tensor | None,  # [vocabulary]
+    labels: torch.Tensor,  # [batch, tokens], -100 where not trained
+    *,
+    items: torch.Tensor | int | None,
+    logits: Logits,
+) -> torch.Tensor:
+    """
+    Each token's from the states before it, summed over the trained ones. @param items what the sum is divided by: the
+    trained tokens of all passes of a step. None: those of this one
+    """
     targets = labels[:, 1:]
     is_trained = targets != -100
-    count = is_trained.sum()
-    items = max(1, int(count)) if num_items_in_batch is None else float(num_items_in_batch)
+    count = max(1, int(is_trained.sum())) if items is None else float(items)
+    if not torch.is_grad_enabled():
+        # A Function would be told that they learn, all the same.
+        weight, bias = weight.detach(), None if bias is None else bias.detach()
     loss: torch.Tensor = _HeadLoss.apply(  # type: ignore[no-untyped-call]
-        hidden_states[:, :-1][is_trained], lm_head_weight, targets[is_trained], 1 / items
+        hidden[:, :-1][is_trained], weight, bias, targets[is_trained], 1 / count, logits
     )
-    nothing = hidden_states.new_zeros((), dtype=torch.float32)
-    return loss, nothing, nothing, count
+    return loss
 
 
 class _HeadLoss(torch.autograd.Function):
@@ -128,33 +150,38 @@ class _HeadLoss(torch.autograd.Function):
         ctx: Any,
         hidden: torch.Tensor,  # [tokens, size]
         weight: torch.Tensor,  # [vocabulary, size]
+        bias: torch.Tensor | None,  # [vocabulary]
         targets: torch.Tensor,  # [tokens]
-        scale: float,
+        factor: float,
+        logits: Logits,
     ) -> torch.Tensor:
-        """The sum of the tokens' losses, times scale."""
-        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else hidden.dtype
+        """The sum of the tokens' losses, times the factor."""
+        device = hidden.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
         inputs, head = hidden.to(dtype), weight.to(dtype)
-        needs_hidden, needs_weight = ctx.needs_input_grad[:2]
-        hidden_gradient = torch.zeros_like(hidden) if needs_hidden else None
-        weight_gradient = torch.zeros_like(weight) if needs_weight else None
+        learning = zip((hidden, weight, bias), ctx.needs_input_grad, strict=False)
+        gradients = [torch.zeros_like(one) if one is not None and learns else None for one, learns in learning]
+        hidden_gradient, weight_gradient, bias_gradient = gradients
         loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
         size = max(1, _LOGITS // len(weight))
         for start in range(0, len(targets), size):
             part, target = inputs[start : start + size], targets[start : start + size, None]
-            # [part, vocabulary]
-            log_probabilities = torch.log_softmax((part @ head.t()).float(), dim=-1)
+            log_probabilities, slope = _log_probabilities(part, head, bias, logits)
             loss -= log_probabilities.gather(-1, target).sum()
-            if not needs_hidden and not needs_weight:
+            if all(one is None for one in gradients):
                 continue
             gradient = log_probabilities.exp_()
             gradient.scatter_add_(-1, target, torch.full_like(target, -1, dtype=torch.float32))
-            gradient = gradient.mul_(scale).to(dtype)
+            gradient = gradient.mul_(slope * factor)
+            if bias_gradient is not None:
+                bias_gradient += gradient.sum(0)
+            gradient = gradient.to(dtype)
             if hidden_gradient is not None:
                 hidden_gradient[start : start + size] = gradient @ head
             if weight_gradient is not None:
                 weight_gradient += gradient.t() @ part
-        ctx.save_for_backward(hidden_gradient, weight_gradient)
-        return loss * scale
+        ctx.save_for_backward(*gradients)
+        return loss * factor
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
@@ -162,4 +189,13 @@ class _HeadLoss(torch.autograd.Function):
         made = ctx.saved_tensors
         if gradient != 1:
             made = [None if one is None else one * gradient for one in made]
-        return *made, None, None
+        return *made, None, None, None
+
+
+def _log_probabilities(
+    part: torch.Tensor, head: torch.Tensor, bias: torch.Tensor | None, logits: Logits
+) -> tuple[torch.Tensor, torch.Tensor | float]:
+    """[part, vocabulary], and the slope of the logits, which are kept no longer."""
+    given = (part @ head.t()).float()
+    found = logits.of_head(given if bias is None else given + bias.float())
+    return torch.log_softmax(found, dim=-1), logits.slope(found)

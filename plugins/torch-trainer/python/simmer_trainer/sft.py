@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from datasets import Dataset
-from peft import PeftModel
+from peft import PeftModel, get_peft_model
 from torch.utils.data import Sampler
-from transformers import PrinterCallback, ProgressCallback, TrainerCallback, TrainerState
+from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainerState
 from trl import SFTTrainer
 
-from simmer_trainer import describe, head_loss, sharding, shards
+from simmer_trainer import sharding, shards
 from simmer_trainer.adapted_modules import check_can_be_read, check_is_read, refusals_of_experts
 from simmer_trainer.batching import Batching
 from simmer_trainer.data import DataOrder, TokenizedRow
@@ -25,6 +25,8 @@ from simmer_trainer.rank_group import RankGroup
 
 if TYPE_CHECKING:
     from simmer_trainer.training_loop import Loop
+
+_ROUTER_SETTINGS = ("router_aux_loss_coef", "output_router_logits")
 
 
 class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
@@ -55,25 +57,26 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         blank = min(token_ids, key=len)
         dataset = Dataset.from_dict({"input_ids": [*token_ids, blank], "labels": [*labels, [-100] * len(blank)]})
         self._blank = len(rows)
-        head_loss.choose_loss(describe.device().name, group.size)
         uses_cache = getattr(model.config, "use_cache", None)
         config = model.config.get_text_config()
-        weighs_balance = "router_aux_loss_coef" in vars(config)
-        balance_weight = getattr(config, "router_aux_loss_coef", None)
+        of_routers = {name: vars(config)[name] for name in _ROUTER_SETTINGS if name in vars(config)}
         self._gives_router_logits = getattr(config, "output_router_logits", None)
-        with refusals_of_experts():
-            super().__init__(
-                model=model, args=arguments, train_dataset=dataset, processing_class=tokenizer, peft_config=peft_config
-            )
+        if peft_config is not None:
+            with refusals_of_experts():
+                model = get_peft_model(model, peft_config)
+            # TRL refuses one that is adapted, because its own loss would pass the adapter by.
+            model.get_output_embeddings = _hide_head
+        super().__init__(model=model, args=arguments, train_dataset=dataset, processing_class=tokenizer)
         if uses_cache is not None:
             # The Trainer turns it off for good, and checkpoints and the model would say so; no pass here asks for it.
             model.config.use_cache = uses_cache
-        # TRL writes the weight that it was told into every config of experts. Without output_router_logits none counts.
-        if weighs_balance:
-            config.router_aux_loss_coef = balance_weight
-        else:
-            vars(config).pop("router_aux_loss_coef", None)
+        # TRL writes what it was told into every config of experts. Without router logits, no weight counts.
+        for name in _ROUTER_SETTINGS:
+            vars(config).pop(name, None)
+        vars(config).update(of_routers)
+        self._tell_router_logits(False)
         if peft_config is not None:
+            del model.get_output_embeddings
             # TRL makes an adapter over quantized weights bfloat16, which rounds small updates away, and PEFT makes it
             # float32 when it is loaded again: a resumed job would not be the same.
             for weight in self.model.parameters():
@@ -113,13 +116,15 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
             pin_memory=self.args.dataloader_pin_memory,
         )
 
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """The model's own. TRL's goes by the weights of the head, and counts what nobody here reads."""
+        return Trainer.compute_loss(self, model, {**inputs, "use_cache": False}, *args, **kwargs)
+
     def training_step(self, *args: Any, **kwargs: Any) -> Any:
         self.loop.before_pass()
         loss = super().training_step(*args, **kwargs)
         # Each rank's part is scaled up by their number, since gradients are averaged over them.
         self.loop.add_loss(float(loss) / self.group.size)
-        # TRL averages these at its own log, which is off.
-        self._metrics["train"].clear()
         return loss
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
@@ -235,6 +240,10 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """The Loop tells of steps."""
+
+
+def _hide_head() -> None:
+    """In the place of a model's get_output_embeddings."""
 
 
 def _check_padding(given: str | None, tokenizer: Any, model: Any) -> None:

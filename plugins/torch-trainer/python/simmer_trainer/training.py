@@ -42,6 +42,7 @@ def train(request: pb.StartTrainingRequest, control: TrainingControl, group: Ran
 
 def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: RankGroup) -> None:
     import transformers
+    from transformers.integrations.liger import apply_liger_kernel
 
     parameters = request.hyperparameters
     extensions = parse_extensions(request.extensions)
@@ -76,7 +77,7 @@ def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: Ra
     attention = model.config.get_text_config()._attn_implementation
     check_target_modules(parameters, model)
     # Not sooner: the trainer's start does not wait for TRL.
-    from simmer_trainer.head_loss import has_plain_head
+    from simmer_trainer.head_loss import has_plain_head, take_loss_from_head
 
     if parameters.packing:
         check_packing(model, attention, group)
@@ -84,6 +85,10 @@ def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: Ra
     model_type = model.config.get_text_config().model_type
     uses_liger = choose_liger(extensions, precision=precision, model_type=model_type, has_adapted_head=has_adapted_head)
     needs_logits = not uses_liger and (has_adapted_head or not has_plain_head(model))
+    if uses_liger:
+        apply_liger_kernel(model, None)
+    elif not needs_logits:
+        take_loss_from_head(model)
     final_type = stored_type(request.model) if parameters.method == pb.METHOD_FULL else None
     check_context(rows, request, model)
     stop_where_asked(control)
@@ -102,8 +107,6 @@ def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: Ra
             rows.total_steps,
             output_folder,
             group,
-            uses_liger=uses_liger,
-            needs_logits=needs_logits,
         ),
         rows=rows.trained,
         order=rows.order,

@@ -27,6 +27,8 @@ _DONE_BY_SIMMER = {
     "logging_strategy": "no",
     "save_strategy": "no",
     "eval_strategy": "no",
+    # What the model gives is the loss.
+    "loss_type": "nll",
     "report_to": "none",
     "disable_tqdm": True,
     "dataloader_num_workers": 0,
@@ -48,9 +50,6 @@ def training_arguments(
     total_steps: int,
     output_folder: Path,
     group: RankGroup,
-    *,
-    uses_liger: bool,
-    needs_logits: bool,
 ) -> Any:
     """TRL's arguments, of which ours are all that matter to a run."""
     from trl import SFTConfig
@@ -80,10 +79,6 @@ def training_arguments(
         "gradient_checkpointing_kwargs": {"use_reentrant": False} if parameters.gradient_checkpointing else None,
         # Gradients that wait for the rest of a step wait as shards.
         "accelerator_config": {"gradient_accumulation_kwargs": {"sync_each_batch": group.size > 1}},
-        "use_liger_kernel": uses_liger,
-        # Never materializes the logits of a whole batch, as Liger does; see _patch_chunked_ce_lm_head in TRL. It takes
-        # the weights of the head alone, and would pass by an adapter, or what a model does with its logits.
-        "loss_type": "nll" if uses_liger or needs_logits else "chunked_nll",
         # A loss of how evenly a pass loads a model's experts depends on which rows share it, and adds up over passes.
         "router_aux_loss_coef": 0.0,
         "pad_token": parameters.pad_token if parameters.HasField("pad_token") else None,

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,17 @@ def forget() -> None:
         from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
         unset_hf_deepspeed_config()
+
+
+def whole(*weights: Any) -> AbstractContextManager[Any]:
+    """Inside, weights of which each rank has a shard are whole. Of those that are tied, one may be so already."""
+    if not any(hasattr(weight, "ds_status") for weight in weights):
+        return nullcontext()
+    import deepspeed
+    from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
+
+    sharded = [one for one in weights if one is not None and one.ds_status != ZeroParamStatus.AVAILABLE]
+    return deepspeed.zero.GatheredParameters(sharded) if sharded else nullcontext()
 
 
 def settings(arguments: Any, config_file: str) -> dict[str, str]:
