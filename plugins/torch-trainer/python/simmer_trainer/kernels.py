@@ -7,7 +7,7 @@ from simmer_trainer import describe
 from simmer_trainer.errors import refused
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.hyperparameters import Extensions
-from simmer_trainer.models import caps_scores
+from simmer_trainer.models import caps_scores, sdpa_unavailable
 from simmer_trainer.packed_attention import NAME as PACKED
 from simmer_trainer.packed_attention import find_varlen_kernel, register
 
@@ -30,8 +30,7 @@ def choose_attention(extensions: Extensions, *, precision: pb.Precision, packing
 def check_attention(extensions: Extensions, model: Any) -> None:
     """Raises RequestError kernel_unavailable where what is asked for would compute something else than the model's."""
     if extensions.attention == "sdpa" and caps_scores(model):
-        why = f"it leaves out the cap that {type(model).__name__} has on the scores of attention"
-        raise refused("kernel_unavailable", f'extensions.attention "sdpa" is not available: {why}. Use "auto".')
+        raise sdpa_unavailable(f"it leaves out the cap that {type(model).__name__} has on the scores of attention")
 
 
 def choose_liger(extensions: Extensions, *, precision: pb.Precision, model_type: str, has_adapted_head: bool) -> bool:

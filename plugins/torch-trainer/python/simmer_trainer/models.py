@@ -15,7 +15,7 @@ from simmer_trainer.adapted_modules import check_is_read
 from simmer_trainer.byte_tokenizer import make_byte_tokenizer
 from simmer_trainer.checkpoints import read_marker
 from simmer_trainer.durable import sync_tree
-from simmer_trainer.errors import TrainingError, invalid, shorten
+from simmer_trainer.errors import RequestError, TrainingError, invalid, refused, shorten
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.generation_config import GENERATION_CONFIG, add_end, make_writable
 from simmer_trainer.gguf_file import write_gguf
@@ -130,6 +130,8 @@ def load_model(
             model = _apply_adapter(model, Path(source.adapter_folder))
         make_writable(model.generation_config)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+        if attention == "sdpa" and "scaled_dot_product_attention" in str(error):
+            raise sdpa_unavailable("transformers has none for this model") from error
         raise invalid("model_invalid", f"The model cannot be loaded: {_first_line(error)}") from error
     except StrictDataclassError as error:
         # It only names the check that its cause comes from.
@@ -140,6 +142,11 @@ def load_model(
             raise
         raise invalid("model_invalid", f"The model's weights do not fit its config: {_first_line(error)}") from error
     return model
+
+
+def sdpa_unavailable(why: str) -> RequestError:
+    """It was asked for by name."""
+    return refused("kernel_unavailable", f'extensions.attention "sdpa" is not available: {why}. Use "auto".')
 
 
 def caps_scores(model: Any) -> bool:

@@ -149,8 +149,10 @@ def test_a_cap_on_the_scores_of_attention_counts_in_training(shared_trainer: Tra
     assert events[0].training_started.attention == "eager"
     rows = tokenize(read_rows(Path(request.training_data)), load_tokenizer(model), 256)
 
-    def mean_loss(attention: str) -> float:
-        network = load_model(model, torch.float32, attention=attention)
+    def mean_loss(cap: float) -> float:
+        network = load_model(model, torch.float32, attention="eager")
+        for layer in network.base_model.layers:
+            layer.self_attn.attn_logit_softcapping = cap
         losses = [
             cross_entropy(
                 network(torch.tensor([row.token_ids])).logits[0, :-1], torch.tensor(row.labels)[1:], reduction="sum"
@@ -159,13 +161,22 @@ def test_a_cap_on_the_scores_of_attention_counts_in_training(shared_trainer: Tra
         ]
         return sum(losses) / sum(row.trained_tokens for row in rows)
 
-    expected = mean_loss("eager")
-    assert abs(mean_loss("sdpa") - expected) > 0.01
+    expected = mean_loss(0.1)
+    assert abs(mean_loss(1e6) - expected) > 0.01
     assert events[-1].training_completed.final_loss == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["gemma2", "bloom"])
+def test_attention_that_a_model_cannot_have_is_refused_with_what_to_take(
+    kind: str, shared_trainer: TrainerProcess, tmp_path: Path
+) -> None:
     asked = Struct()
     asked.update({"attention": "sdpa"})
-    failed = shared_trainer.train(training_request(tmp_path, attempt=2, model=model, extensions=asked))[-1]
-    assert failed.training_failed.code == "kernel_unavailable"
+    request = training_request(tmp_path, model=random_model(model_type=kind), extensions=asked)
+    failed = shared_trainer.train(request)[-1].training_failed
+    assert failed.code == "kernel_unavailable"
+    assert failed.message.startswith('extensions.attention "sdpa" is not available: ')
+    assert failed.message.endswith('Use "auto".')
 
 
 @pytest.mark.parametrize(
