@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import warnings
 
 from simmer_trainer.memory import keep_what_there_is
 
@@ -20,6 +21,8 @@ def load_libraries(*, for_training: bool = False) -> None:
     global _can_train, _is_loaded
     with _lock:
         if not _is_loaded:
+            # Of what they will call otherwise one day: the last line before whatever ends the process is told as why.
+            warnings.simplefilter("ignore", FutureWarning)
             import torch  # noqa: F401
             from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM  # noqa: F401
             from transformers.utils.logging import disable_progress_bar
