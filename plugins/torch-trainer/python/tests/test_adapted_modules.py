@@ -137,14 +137,15 @@ def test_what_is_named_and_has_no_adapter_all_the_same_is_told() -> None:
 
 def test_the_types_that_estimates_take_for_those_with_adapted_experts_are_those_of_peft() -> None:
     from peft.utils.transformers_weight_conversion import _MODEL_TO_CONVERSION_PATTERN, _MOE_TARGET_MODULE_MAPPING
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-    source = (Path(__file__).parents[2] / "mlp-shape.ts").read_text()
-    (pattern,) = re.findall(r"const withAdapters =\s*/(.*)/;", source)
+    sources = Path(__file__).parents[2]
+    (pattern,) = re.findall(r"const withAdapters =\s*/(.*)/;", (sources / "mlp-shape.ts").read_text())
+    (listed,) = re.findall(r"countedTypes = new Set\((.*?)\);", (sources / "model-types.ts").read_text(), re.DOTALL)
+    # Of other types, no size is estimated.
+    counted = {kind for line in re.findall("'([^']+)'", listed) for kind in line.split()}
     adapted = {kind for kind, base in _MODEL_TO_CONVERSION_PATTERN.items() if base in _MOE_TARGET_MODULE_MAPPING}
-    assert "mixtral" in adapted
-    known = adapted | set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
-    assert {kind for kind in known if re.search(pattern, kind)} == adapted
+    assert {"mixtral", "qwen3_moe"} <= adapted & counted
+    assert {kind for kind in counted if re.search(pattern, kind)} == adapted & counted
 
 
 def test_kernels_that_would_pass_the_adapter_of_the_head_by_are_not_used() -> None:

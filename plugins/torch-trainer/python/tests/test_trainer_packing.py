@@ -240,7 +240,7 @@ def test_flash_attention_is_refused_where_there_is_no_gpu(shared_trainer: Traine
     [
         ({"model_type": "lfm2", "layer_types": ["full_attention", "conv"]}, "layers of type conv"),
         ({"model_type": "jamba", "num_experts": 2, "mamba_d_state": 4}, "layers of type linear_attention"),
-        ({"model_type": "codegen"}, "extensions: { attention: eager }"),
+        ({"model_type": "stablelm"}, "extensions: { attention: eager }"),
         ({"model_type": "mistral", "sliding_window": 16}, "extensions: { attention: eager }"),
         ({"model_type": "afmoe", "num_experts": 2, "layer_types": SLIDING, "num_dense_layers": 1}, "sliding windows"),
         ({"model_type": "gpt_oss", "num_local_experts": 2, "num_experts_per_tok": 1}, "no borders of rows"),
