@@ -15,8 +15,8 @@ from transformers.modeling_outputs import CausalLMOutput
 
 from simmer_trainer import zero
 
-# Logits at a time: 128 MiB in float32.
-_LOGITS = 1 << 25
+# Logits at a time: 128 MiB in float32; on a GPU 512 MiB, since each part reads and writes the gradient of the head.
+_LOGITS = {"cpu": 1 << 25, "mps": 1 << 25, "cuda": 1 << 27}
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def head_loss(
     """
     targets = labels[:, 1:]
     is_trained = targets != -100
-    count = max(1, int(is_trained.sum())) if items is None else float(items)
+    count = is_trained.sum().clamp(min=1) if items is None else items
     if not torch.is_grad_enabled():
         # A Function would be told that they learn, all the same.
         weight, bias = weight.detach(), None if bias is None else bias.detach()
@@ -152,7 +152,7 @@ class _HeadLoss(torch.autograd.Function):
         weight: torch.Tensor,  # [vocabulary, size]
         bias: torch.Tensor | None,  # [vocabulary]
         targets: torch.Tensor,  # [tokens]
-        factor: float,
+        factor: torch.Tensor | float,
         logits: Logits,
     ) -> torch.Tensor:
         """The sum of the tokens' losses, times the factor."""
@@ -163,7 +163,7 @@ class _HeadLoss(torch.autograd.Function):
         gradients = [torch.zeros_like(one) if one is not None and learns else None for one, learns in learning]
         hidden_gradient, weight_gradient, bias_gradient = gradients
         loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
-        size = max(1, _LOGITS // len(weight))
+        size = max(1, _LOGITS[device] // len(weight))
         for start in range(0, len(targets), size):
             part, target = inputs[start : start + size], targets[start : start + size, None]
             log_probabilities, slope = _log_probabilities(part, head, bias, logits)
@@ -186,9 +186,8 @@ class _HeadLoss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (gradient,) = gradients
-        made = ctx.saved_tensors
-        if gradient != 1:
-            made = [None if one is None else one * gradient for one in made]
+        # In place, since a head's gradient is large; and also by 1, since to look at it would be to wait for a GPU.
+        made = [None if one is None else one.mul_(gradient) for one in ctx.saved_tensors]
         return *made, None, None, None
 
 

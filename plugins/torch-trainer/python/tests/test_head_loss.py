@@ -61,7 +61,7 @@ def test_it_is_cross_entropy(
     items: int | None, logits: int, kind: Logits, has_bias: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many parts it is computed in."""
-    monkeypatch.setattr(head_loss, "_LOGITS", logits)
+    monkeypatch.setitem(head_loss._LOGITS, "cpu", logits)
     hidden, weight, bias, labels = batch()
     given = (hidden, weight, bias if has_bias else None, labels, items, kind)
     loss, expected = loss_of(*given), whole_loss(*given)
@@ -138,6 +138,17 @@ def test_a_model_gives_the_loss_and_the_gradients_that_its_own_code_has(kind: di
     torch.testing.assert_close(losses[1], losses[0])
     for ours, theirs in zip(gradients[1], gradients[0], strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+
+
+def test_weights_in_bfloat16_have_gradients_as_near_to_float32_as_those_of_all_logits() -> None:
+    """As on a GPU without autocast."""
+    *learning, labels = batch(3)
+    exact = torch.autograd.grad(loss_of(*learning, labels), learning)
+    rounded = [one.detach().bfloat16().requires_grad_() for one in learning]
+    ours, theirs = (torch.autograd.grad(loss(*rounded, labels), rounded) for loss in (loss_of, whole_loss))
+    for one, other, right in zip(ours, theirs, exact, strict=True):
+        assert one.dtype == other.dtype == torch.bfloat16
+        assert (one - right).abs().mean() <= 1.1 * (other - right).abs().mean()
 
 
 @pytest.mark.parametrize(
