@@ -117,14 +117,13 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         )
 
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """The model's own. TRL's goes by the weights of the head, and counts what nobody here reads."""
+        """The model's own. TRL's goes by the weights of the head, and counts what nobody reads and a GPU is waited for."""
         return Trainer.compute_loss(self, model, {**inputs, "use_cache": False}, *args, **kwargs)
 
     def training_step(self, *args: Any, **kwargs: Any) -> Any:
         self.loop.before_pass()
         loss = super().training_step(*args, **kwargs)
-        # Each rank's part is scaled up by their number, since gradients are averaged over them.
-        self.loop.add_loss(float(loss) / self.group.size)
+        self.loop.add_loss(loss)
         return loss
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,8 @@ def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: Ra
     needs_logits = not uses_liger and (has_adapted_head or not has_plain_head(model))
     if uses_liger:
         apply_liger_kernel(model, None)
+        # By itself, its loss leaves the logits of a whole pass out in training only.
+        model.forward = partial(model.forward, skip_logits=True)
     elif not needs_logits:
         take_loss_from_head(model)
     final_type = stored_type(request.model) if parameters.method == pb.METHOD_FULL else None

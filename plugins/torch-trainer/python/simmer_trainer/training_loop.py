@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from google.protobuf import json_format
 
 from simmer_trainer import describe
@@ -55,6 +56,7 @@ class Loop:
         self.resumed_after = 0
         self._last_saved = 0
         self._saved_at = 0.0
+        self._pass_losses: list[torch.Tensor] = []
         self._step_loss = 0.0
         self.gradient_norm: float | None = None
 
@@ -72,13 +74,19 @@ class Loop:
         if stop is not None and not stop.checkpoint_first:
             raise AttemptStopped
 
-    def add_loss(self, loss: float) -> None:
-        """A pass's part of the step's mean loss over trained tokens."""
-        self._step_loss += loss
+    def add_loss(self, loss: torch.Tensor) -> None:
+        """A pass's part of the step's mean loss over trained tokens. Not looked at: a GPU may still compute it."""
+        self._pass_losses.append(loss)
 
     def before_update(self, trainer: Any) -> None:
         """The gradients are there, the weights are still those of the last step."""
-        self._step_loss = self._group.sum(self._step_loss)
+        if self._pass_losses:
+            mine = 0.0
+            for loss in torch.stack(self._pass_losses).tolist():
+                # Each rank's part is scaled up by their number, since gradients are averaged over them.
+                mine += loss / self._group.size
+            self._pass_losses.clear()
+            self._step_loss = self._group.sum(mine)
         if math.isfinite(self._step_loss) and (self.gradient_norm is None or math.isfinite(self.gradient_norm)):
             return
         step = trainer.state.global_step + 1
@@ -108,7 +116,6 @@ class Loop:
         self._check_divergence(trainer, step)
         trainer.state.log_history.append({"step": step, "loss": self._step_loss})
         del trainer.state.log_history[:-_FINAL_LOSS_STEPS]
-        self._step_loss = 0.0
         if step % _STEPS_BETWEEN_TRIMS == 0:
             trim_freed_memory()
         every = self._parameters.evaluate_every_steps
