@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,14 +31,18 @@ _GOALS = {"vs-trl-equal": 0.99, "vs-trl-default": 2, "heldOutDifference": 0.02}
 class Side:
     """A process that runs a step when it is told to."""
 
-    def __init__(self, name: str, folder: Path, steps: int, warm_up: int, *more: str) -> None:
-        """@param folder with rows.parquet @param steps that the schedule is for @param warm_up of them run at once"""
+    def __init__(
+        self, name: str, folder: Path, steps: int, warm_up: int, *more: str, limit_seconds: float = math.inf
+    ) -> None:
+        """
+        @param folder with rows.parquet @param steps that the schedule is for @param warm_up of them run at once
+        @param limit_seconds it is killed then, whatever it does
+        """
         self.name = name
         # Tokens a second of each step, padding left out.
         self.rates: list[float] = []
         self.peak_memory_bytes = 0
-        output = folder / name
-        output.mkdir()
+        output = Path(tempfile.mkdtemp(prefix=name, dir=folder))
         started = time.perf_counter()
         self.process = subprocess.Popen(
             [
@@ -52,6 +57,9 @@ class Side:
             # while they wait would cost the script more than anything that is measured here.
             env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
         )
+        self._limit = threading.Timer(min(limit_seconds, threading.TIMEOUT_MAX), self.process.kill)
+        self._limit.daemon = True
+        self._limit.start()
         for _ in range(warm_up):
             self.ask("go")
         self.start_seconds = time.perf_counter() - started
@@ -72,6 +80,7 @@ class Side:
         self.peak_memory_bytes = answer["peakMemoryBytes"]
 
     def close(self) -> None:
+        self._limit.cancel()
         self.process.kill()
         self.process.wait()
 

@@ -4,6 +4,7 @@ waits before each step until it is told to go on, so that the sides take turns. 
 stdout:
 
     go           runs one step              {"seconds", "tokens", "peakMemoryBytes"}, padding left out
+    profile      the same, and tells of it  and {"kernels": [[name, milliseconds, calls]]}, the longest first
     held-out     measures the loss          {"loss"}
 """
 
@@ -21,11 +22,13 @@ from google.protobuf.struct_pb2 import Struct
 from simmer_trainer import describe
 from simmer_trainer.data import read_rows, tokenize
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
-from simmer_trainer.models import load_model, load_tokenizer
+from simmer_trainer.models import load_tokenizer
 from simmer_trainer.rank_group import RankGroup
 
 BATCH = 8
 LEARNING_RATE = 2e-5
+# Told of a step that is profiled.
+_KERNELS = 16
 
 
 class Turns:
@@ -35,6 +38,7 @@ class Turns:
         self._answers = answers
         self._began = 0.0
         self._tokens = 0
+        self._profiler: Any = None
         self._held_out = lambda: 0.0
 
     def measure_held_out_with(self, measure: Any) -> None:
@@ -43,7 +47,9 @@ class Turns:
     def before_step(self) -> None:
         """Returns when a step may begin."""
         for line in sys.stdin:
-            if line.strip() == "go":
+            if line.strip() in ("go", "profile"):
+                if line.strip() == "profile":
+                    self._profiler = start_profiler()
                 self._began = time.perf_counter()
                 return
             if line.strip() == "held-out":
@@ -59,11 +65,36 @@ class Turns:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         seconds = time.perf_counter() - self._began
-        self._answer(seconds=seconds, tokens=tokens_seen - self._tokens, peakMemoryBytes=describe.peak_memory_bytes())
+        told: dict[str, Any] = {"seconds": seconds, "tokens": tokens_seen - self._tokens}
+        if self._profiler is not None:
+            self._profiler.stop()
+            told["kernels"] = longest_kernels(self._profiler)
+            self._profiler = None
+        self._answer(**told, peakMemoryBytes=describe.peak_memory_bytes())
         self._tokens = tokens_seen
 
     def _answer(self, **values: Any) -> None:
         print(json.dumps(values), file=self._answers, flush=True)
+
+
+def start_profiler() -> Any:
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    profiler = profile(activities=[ProfilerActivity.CUDA if torch.cuda.is_available() else ProfilerActivity.CPU])
+    profiler.start()
+    return profiler
+
+
+def longest_kernels(profiler: Any) -> list[list[Any]]:
+    """Name, milliseconds in all and calls of what ran on the device, and of all of it together."""
+    import torch
+
+    kind = "self_device_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
+    found = [(one.key[:120], getattr(one, kind) / 1e3, one.count) for one in profiler.key_averages()]
+    found.append(("all", sum(spent for _, spent, _ in found), sum(calls for *_, calls in found)))
+    found.sort(key=lambda one: -one[1])
+    return [[name, round(spent, 2), calls] for name, spent, calls in found[:_KERNELS]]
 
 
 def main() -> None:
@@ -76,11 +107,14 @@ def main() -> None:
     parser.add_argument("--held-out", help="Parquet of the same columns")
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--batch", type=int, default=BATCH, help="rows of a step")
+    parser.add_argument("--device-batch", type=int, help="rows of a forward pass; else all of a step")
+    parser.add_argument("--keep-activations", action="store_true", help="computes none of them again")
     parser.add_argument("--max-length", type=int, default=1024, help="of a row, in tokens")
     parser.add_argument("--packing", action="store_true")
     parser.add_argument("--in-order", action="store_true", help="rows as they lie in the file")
     parser.add_argument("--output", required=True)
     options = parser.parse_args()
+    options.device_batch = options.device_batch or options.batch
     # Whatever else writes to stdout, writes to stderr.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -108,7 +142,7 @@ def run_trl(options: argparse.Namespace, turns: Turns) -> None:
         model = AutoModelForCausalLM.from_pretrained(options.model, dtype=options.weights)
     else:
         tokenizer = load_tokenizer(source_of(options))
-        model = load_model(source_of(options), getattr(torch, options.weights))
+        model = made_on_device(options, getattr(torch, options.weights))
     trainer = SFTTrainer(
         model=model,
         processing_class=tokenizer,
@@ -118,7 +152,9 @@ def run_trl(options: argparse.Namespace, turns: Turns) -> None:
         args=SFTConfig(
             output_dir=options.output,
             max_steps=options.steps,
-            per_device_train_batch_size=options.batch,
+            per_device_train_batch_size=options.device_batch,
+            gradient_accumulation_steps=options.batch // options.device_batch,
+            gradient_checkpointing=not options.keep_activations,
             max_length=options.max_length,
             save_strategy="no",
             report_to="none",
@@ -164,6 +200,8 @@ def run_simmer(options: argparse.Namespace, turns: Turns) -> None:
             turns.before_step()
 
     sft.SimmerSFTTrainer = TakeTurns  # type: ignore[misc]
+    if options.config:
+        training.load_model = lambda _, dtype, attention, **__: made_on_device(options, dtype, attention)
     source = source_of(options)
     extensions = Struct()
     json_format.ParseDict({"groupByLength": False, "weights": options.weights}, extensions)
@@ -180,14 +218,14 @@ def run_simmer(options: argparse.Namespace, turns: Turns) -> None:
             learning_rate=LEARNING_RATE,
             max_steps=options.steps,
             global_batch_size=options.batch,
-            device_batch_size=options.batch,
+            device_batch_size=options.device_batch,
             schedule=pb.LEARNING_RATE_SCHEDULE_LINEAR,
             adam_beta1=0.9,
             adam_beta2=0.999,
             adam_epsilon=1e-8,
             max_gradient_norm=1.0,
             precision=pb.PRECISION_BFLOAT16,
-            gradient_checkpointing=True,
+            gradient_checkpointing=not options.keep_activations,
             packing=options.packing,
             max_sequence_length=options.max_length,
             log_every_steps=1,
@@ -204,6 +242,20 @@ def source_of(options: argparse.Namespace) -> pb.ModelSource:
     config = Struct()
     json_format.ParseDict(json.loads(Path(options.config).read_text()), config)
     return pb.ModelSource(random=pb.RandomModel(config=config, seed=1))
+
+
+def made_on_device(options: argparse.Namespace, dtype: Any, attention: str | None = None) -> Any:
+    """Random weights of --config, drawn where they are trained: drawing those of 7B takes a CPU minutes."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    settings = json.loads(Path(options.config).read_text())
+    tokenizer = load_tokenizer(source_of(options))
+    tokens = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    config = AutoConfig.for_model(settings.pop("model_type"), **{**tokens, **settings})
+    torch.manual_seed(1)
+    with torch.device(describe.device().name):
+        return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
 
 
 def held_out_rows(options: argparse.Namespace, tokenizer: Any) -> list[Any]:
