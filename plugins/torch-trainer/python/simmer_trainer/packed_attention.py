@@ -4,7 +4,7 @@ so the cost is the sum of the rows' squares, not the square of their sum.
 """
 
 import inspect
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -50,7 +50,6 @@ def packed_attention(
             max_length_q,
             scale=scaling,
             window_size=(-1, 0),
-            enable_gqa=query.shape[1] != key.shape[1],
         )
         return output[None], None
     lengths = cu_seq_lens_q.diff().tolist()
@@ -93,7 +92,19 @@ def find_varlen_kernel() -> Any:
     except ImportError:
         return None
     known = inspect.signature(varlen_attn).parameters
-    return varlen_attn if {"scale", "window_size", "enable_gqa"} <= known.keys() else None
+    if not {"scale", "window_size"} <= known.keys():
+        return None
+    return partial(varlen_attn, enable_gqa=True) if "enable_gqa" in known else _with_all_heads(varlen_attn)
+
+
+def _with_all_heads(kernel: Any) -> Any:
+    """Gives each query head a key head of its own, for PyTorch 2.11, whose kernel is not said to share them."""
+
+    def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *borders: Any, **options: Any) -> Any:
+        groups = query.shape[1] // key.shape[1]
+        return kernel(query, *(one.repeat_interleave(groups, dim=1) for one in (key, value)), *borders, **options)
+
+    return attend
 
 
 def check_packing(model: Any, attention: str, group: RankGroup) -> None:
