@@ -77,7 +77,7 @@ class TrainingFlops:
         kinds = next((kinds for kinds in named if kinds), ["full_attention"] * len(layers))
         # Scores and values of the causal half: 2 s^2 forward, twice that backward. Not all layers of hybrids have them.
         self._per_square = 6 * sum(
-            _width_of_heads(layer) for layer, kind in zip(layers, kinds, strict=False) if kind not in _WITHOUT_ATTENTION
+            width_of_heads(layer) for layer, kind in zip(layers, kinds, strict=False) if kind not in _WITHOUT_ATTENTION
         )
 
     def of(self, rows: Iterable[TokenizedRow]) -> float:
@@ -90,12 +90,19 @@ class TrainingFlops:
         return total
 
 
+def experts_per_token(config: Any) -> int:
+    """0: there are none."""
+    return _number(config, _EXPERTS_PER_TOKEN)
+
+
+def _number(config: Any, names: Iterable[str]) -> int:
+    """By whichever of these names a config has it."""
+    return next((number for name in names if (number := getattr(config, name, None))), 0)
+
+
 def _idle_experts(model: Any, config: Any) -> int:
     """Weights of the experts that a token does not go to."""
-    count, chosen = (
-        next((number for name in names if (number := getattr(config, name, None))), 0)
-        for names in (_EXPERTS, _EXPERTS_PER_TOKEN)
-    )
+    count, chosen = _number(config, _EXPERTS), experts_per_token(config)
     if not count or not chosen:
         return 0
     # Most models have all experts of a layer in one tensor.
@@ -107,7 +114,7 @@ def _idle_experts(model: Any, config: Any) -> int:
     return round(experts * (count - chosen) / count)
 
 
-def _width_of_heads(config: Any) -> int:
+def width_of_heads(config: Any) -> int:
     """Of all of a layer's heads; Mamba has none."""
     heads: int = getattr(config, "num_attention_heads", 0)
     return heads * int(getattr(config, "head_dim", None) or config.hidden_size // max(1, heads))

@@ -117,7 +117,7 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         )
 
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """The model's own. TRL's goes by the weights of the head, and counts what nobody reads and a GPU is waited for."""
+        """The model's own. TRL's goes by the head's weights, and waits for a GPU to count what nobody reads."""
         return Trainer.compute_loss(self, model, {**inputs, "use_cache": False}, *args, **kwargs)
 
     def training_step(self, *args: Any, **kwargs: Any) -> Any:

@@ -11,7 +11,7 @@ from simmer_trainer.adapted_modules import check_target_modules, is_head_adapted
 from simmer_trainer.batching import Batching, choose_batching
 from simmer_trainer.checkpoints import checkpoint_folder, read_marker, remove_drafts
 from simmer_trainer.data import TokenizedRow
-from simmer_trainer.errors import TrainingError, is_out_of_memory
+from simmer_trainer.errors import TrainingError
 from simmer_trainer.final_model import stored_type, write_final_model
 from simmer_trainer.flops import count_parameters, peak_flops_per_second
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
@@ -19,7 +19,7 @@ from simmer_trainer.generation_config import add_end
 from simmer_trainer.hyperparameters import is_adapter, parse_extensions
 from simmer_trainer.kernels import attention_in_words, check_attention, choose_attention, choose_liger
 from simmer_trainer.markers import end_of_rows
-from simmer_trainer.memory_advice import advise
+from simmer_trainer.memory_advice import with_advice
 from simmer_trainer.models import load_model, load_tokenizer
 from simmer_trainer.packed_attention import check_packing
 from simmer_trainer.progress import Progress
@@ -100,25 +100,27 @@ def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: Ra
     _check_resumed(resumed, request, rows.trained, group)
     batching = choose_batching(parameters, rows.trained, rows.order, total_steps=rows.total_steps, ranks=group.size)
     progress = Progress.from_json(resumed.get("progress", {}))
-    trainer = _trainer_class()(
-        model=model,
-        arguments=training_arguments(
-            parameters,
-            extensions,
-            precision,
-            batching,
-            rows.total_steps,
-            output_folder,
-            group,
-        ),
-        rows=rows.trained,
-        order=rows.order,
-        batching=batching,
-        tokenizer=tokenizer,
-        peft_config=peft_config(parameters, model_type),
-        loop=Loop(request, control, group, progress, rows=rows, batching=batching),
-        group=group,
-    )
+    # On a GPU, the weights may not fit already.
+    with with_advice(model, batching, parameters, rows.longest(), needs_logits=needs_logits):
+        trainer = _trainer_class()(
+            model=model,
+            arguments=training_arguments(
+                parameters,
+                extensions,
+                precision,
+                batching,
+                rows.total_steps,
+                output_folder,
+                group,
+            ),
+            rows=rows.trained,
+            order=rows.order,
+            batching=batching,
+            tokenizer=tokenizer,
+            peft_config=peft_config(parameters, model_type),
+            loop=Loop(request, control, group, progress, rows=rows, batching=batching),
+            group=group,
+        )
     if group.size > 1:
         # The model is the same everywhere; what dropout draws is not.
         transformers.set_seed((parameters.seed + group.rank) % 2**32)
@@ -222,14 +224,8 @@ def _run_steps(
         # It was killed between its end and the model.
         trainer.load_weights(Path(resume_from))
         return int(trainer.loop.resumed_after)
-    try:
+    with with_advice(trainer.model, batching, request.hyperparameters, longest, needs_logits=needs_logits):
         trainer.train(resume_from_checkpoint=resume_from)
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        why = str(error).strip().partition("\n")[0] or type(error).__name__
-        message = advise(trainer.model, batching, request.hyperparameters, longest, why, needs_logits=needs_logits)
-        raise TrainingError("out_of_memory", message) from error
     trainer.loop.save_last_checkpoint(trainer)
     return int(trainer.state.global_step)
 
