@@ -1,6 +1,6 @@
 """TRL's SFTTrainer, bent in a few places: data order, what is around a step, the loss of given rows, checkpoints."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from torch.utils.data import Sampler
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainerState
 from trl import SFTTrainer
 
-from simmer_trainer import sharding, shards
+from simmer_trainer import describe, sharding, shards
 from simmer_trainer.adapted_modules import check_can_be_read, check_is_read, refusals_of_experts
 from simmer_trainer.batching import Batching
 from simmer_trainer.data import DataOrder, TokenizedRow
@@ -86,6 +86,8 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         if batching.plan is not None:
             self.train_dataset = PackedRows(rows, tokenizer.pad_token_id)
             self.data_collator = collate_packed
+        elif describe.device().name.startswith("cuda"):
+            self.data_collator = WithoutMask(self.data_collator)
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
         self.add_callback(_Around(self))
@@ -263,6 +265,21 @@ def _check_padding(given: str | None, tokenizer: Any, model: Any) -> None:
             f"{pad_token!r}, with which rows are padded, is a token that the model's tokenizer knows and its weights "
             f"do not: they have {vocabulary}. Set pad_token to one that both have.",
         )
+
+
+class WithoutMask:
+    """
+    A collator whose batches do not tell what of them is padding. It lies behind the end of rows, where no token attends
+    to it that counts; told of it, SDPA takes a mask of length² for each row, and on a GPU a slower kernel.
+    """
+
+    def __init__(self, collate: Callable[[Sequence[Any]], dict[str, Any]]) -> None:
+        self._collate = collate
+
+    def __call__(self, examples: Sequence[Any]) -> dict[str, Any]:
+        batch = self._collate(examples)
+        del batch["attention_mask"]
+        return batch
 
 
 class _OrderedSampler(Sampler[int]):

@@ -78,7 +78,11 @@ def training_arguments(
         "gradient_checkpointing": parameters.gradient_checkpointing and group.size == 1,
         "gradient_checkpointing_kwargs": {"use_reentrant": False} if parameters.gradient_checkpointing else None,
         # Gradients that wait for the rest of a step wait as shards.
-        "accelerator_config": {"gradient_accumulation_kwargs": {"sync_each_batch": group.size > 1}},
+        "accelerator_config": {
+            "gradient_accumulation_kwargs": {"sync_each_batch": group.size > 1},
+            # Batches are copied to a GPU while it still works at the step before.
+            "non_blocking": not is_cpu,
+        },
         # A loss of how evenly a pass loads a model's experts depends on which rows share it, and adds up over passes.
         "router_aux_loss_coef": 0.0,
         "pad_token": parameters.pad_token if parameters.HasField("pad_token") else None,
