@@ -65,8 +65,8 @@ def _kept_by_layer(config: Any, element: int, *, is_cast: bool) -> int:
     heads = max(1, getattr(config, "num_attention_heads", None) or 1)
     keys = queries * (getattr(config, "num_key_value_heads", None) or heads) // heads
     values = 4 * hidden + 2 * queries + 2 * keys + 4 * _width_of_mlp(config)
-    # Norms keep their inputs in float32. Under autocast each product of a norm's result has its own copy of it, and queries
-    # and keys are rotated in float32.
+    # Norms keep their inputs in float32. Under autocast each product of a norm's result has its own copy of it, and
+    # queries and keys are rotated in float32.
     in_float32 = 2 * hidden + (queries + keys if is_cast else 0)
     return (values + (3 * hidden if is_cast else 0)) * element + 4 * in_float32
 
