@@ -101,14 +101,13 @@ def shard_on_cpu() -> None:
 def keep_sums_exact(plugin: Any) -> None:
     """
     Has weights and products in the lower precision, as accelerate does, but gradients summed over ranks in float32, and
-    the loss left as it is: accelerate would round both.
+    the loss left as it is: accelerate would round both. Weights that are bfloat16 themselves have no policy of its own.
     """
     import torch
     from torch.distributed.fsdp import MixedPrecisionPolicy
 
     policy = plugin.mixed_precision_policy
-    if policy is not None:
-        plugin.mixed_precision_policy = MixedPrecisionPolicy(policy.param_dtype, torch.float32)
+    plugin.mixed_precision_policy = MixedPrecisionPolicy(policy and policy.param_dtype, torch.float32)
 
 
 def shard_what_can_be(accelerator: Any) -> None:

@@ -1,8 +1,11 @@
 """accelerate's config files, and how rows are dealt out to ranks."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
+from torch.distributed.fsdp import MixedPrecisionPolicy
 
 from simmer_trainer.batching import choose_batching
 from simmer_trainer.data import DataOrder, TokenizedRow
@@ -10,7 +13,7 @@ from simmer_trainer.errors import TrainingError
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.rank_batches import RankBatches
 from simmer_trainer.rank_group import RankGroup
-from simmer_trainer.sharding import settings
+from simmer_trainer.sharding import keep_sums_exact, settings
 
 CONFIG = """
 compute_environment: LOCAL_MACHINE
@@ -72,6 +75,15 @@ def test_a_config_that_cannot_be_used_is_refused_with_its_name(
 def test_a_config_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no such file"):
         settings(str(tmp_path / "none.yaml"))
+
+
+@pytest.mark.parametrize("policy", [None, MixedPrecisionPolicy(torch.bfloat16, torch.bfloat16)])
+def test_gradients_are_summed_over_ranks_in_float32_whatever_weights_are(policy: MixedPrecisionPolicy | None) -> None:
+    """accelerate has no policy where weights are bfloat16 themselves, and FSDP would then sum in their type."""
+    plugin = SimpleNamespace(mixed_precision_policy=policy)
+    keep_sums_exact(plugin)
+    assert plugin.mixed_precision_policy.reduce_dtype == torch.float32
+    assert plugin.mixed_precision_policy.param_dtype == (policy and policy.param_dtype)
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 5])
