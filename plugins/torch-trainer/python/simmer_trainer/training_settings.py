@@ -80,8 +80,8 @@ def training_arguments(
         # Gradients that wait for the rest of a step wait as shards.
         "accelerator_config": {
             "gradient_accumulation_kwargs": {"sync_each_batch": group.size > 1},
-            # Batches are copied to a GPU while it still works at the step before.
-            "non_blocking": not is_cpu,
+            # While the GPU still works at the step before. Apple's may then read what is not there yet.
+            "non_blocking": describe.device().name.startswith("cuda"),
         },
         # A loss of how evenly a pass loads a model's experts depends on which rows share it, and adds up over passes.
         "router_aux_loss_coef": 0.0,
