@@ -11,6 +11,7 @@ from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 _PEAK_BFLOAT16 = {
     "NVIDIA B200": 2250e12,
     "NVIDIA GB200": 2500e12,
+    "NVIDIA H200 NVL": 835.5e12,
     "NVIDIA H200": 989.4e12,
     "NVIDIA GH200": 989.4e12,
     "NVIDIA H100 PCIe": 756e12,

@@ -10,7 +10,7 @@ import torch.nn.functional as functional
 from trainer_process import hyperparameters, random_model, training_request, write_rows
 from training_in_process import train_here
 
-from simmer_trainer import describe, packed_attention, sft
+from simmer_trainer import describe, flops, packed_attention, sft
 from simmer_trainer.batching import Batching
 from simmer_trainer.errors import TrainingError
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
@@ -180,3 +180,15 @@ def test_packed_rows_attend_alike_with_the_kernel_of_either_version_of_pytorch(
         torch.testing.assert_close(found.float(), expected, atol=0.02, rtol=0.02)
     finally:
         packed_attention.find_varlen_kernel.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("name", "peak"),
+    [("NVIDIA H200", 989.4e12), ("NVIDIA H200 NVL", 835.5e12), ("NVIDIA H100 NVL", 835e12), ("NVIDIA H20", None)],
+)
+def test_a_share_of_the_peak_is_that_of_the_device(name: str, peak: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cards with the same chip and less power have less."""
+    told = describe.DeviceFacts("cuda:0", name, None, True)
+    monkeypatch.setattr(describe, "device", lambda: told)
+    assert flops.peak_flops_per_second(pb.PRECISION_BFLOAT16) == peak
+    assert flops.peak_flops_per_second(pb.PRECISION_FLOAT32) is None
