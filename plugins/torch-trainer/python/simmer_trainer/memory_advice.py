@@ -68,7 +68,8 @@ def _kept_by_layer(config: Any, element: int, *, is_cast: bool) -> int:
     # Norms keep their inputs in float32. Under autocast each product of a norm's result has its own copy of it, and
     # queries and keys are rotated in float32.
     in_float32 = 2 * hidden + (queries + keys if is_cast else 0)
-    return (values + (3 * hidden if is_cast else 0)) * element + 4 * in_float32
+    kept: int = (values + (3 * hidden if is_cast else 0)) * element + 4 * in_float32
+    return kept
 
 
 def _width_of_mlp(config: Any) -> int:
