@@ -38,7 +38,10 @@ const neverSent: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EA
 
 const requestSchema = z.object({ max_tokens: z.number(), n: z.number().default(1) });
 const repliesSchema = z.object({ choices: z.array(z.unknown()).min(1) });
-const usageSchema = z.object({ usage: z.object({ prompt_tokens: z.int().min(0), completion_tokens: z.int().min(0) }) });
+const count = z.int().min(0);
+const usageSchema = z.object({
+  usage: z.object({ prompt_tokens: count, completion_tokens: count, total_tokens: count.optional().catch(undefined) }),
+});
 
 /** The most tokens that a request can take: no token is shorter than a byte. */
 export function mostTokens(body: Readonly<Record<string, unknown>>): Tokens {
@@ -49,10 +52,14 @@ export function mostTokens(body: Readonly<Record<string, unknown>>): Tokens {
   };
 }
 
-/** What the server counts; undefined where it does not, or counts less than nothing. */
+/** What the server counts; undefined where it does not, or counts nothing, which no reply takes, or less. */
 export function usageOf(body: unknown): Tokens | undefined {
-  const usage = usageSchema.safeParse(body).data?.usage;
-  return usage && { input: usage.prompt_tokens, output: usage.completion_tokens };
+  const { usage } = usageSchema.safeParse(body).data ?? {};
+  if (usage === undefined) return undefined;
+  const { prompt_tokens: input, completion_tokens: said, total_tokens: total = 0 } = usage;
+  // The APIs of Gemini and Grok bill thinking as output, and count it in the total alone.
+  const output = Math.max(said, total - input);
+  return input + output === 0 ? undefined : { input, output };
 }
 
 /** Whether an answer has replies, and no count of their tokens. */

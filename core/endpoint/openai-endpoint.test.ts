@@ -42,6 +42,17 @@ it('reads no more of an answer without end than any has, and counts it as billed
   expect(settled).toMatchObject([{ usd: 7, outputTokens: 7 }]);
 });
 
+it.each([
+  // Gemini and Grok leave thinking out of the completion, and have it in the total.
+  ['thinking only in the total', { prompt_tokens: 5, completion_tokens: 1, total_tokens: 9 }, 4],
+  ['no total', { prompt_tokens: 5, completion_tokens: 3, total_tokens: 0 }, 3],
+  ['nothing at all, which no reply takes', { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 }, 7],
+])('counts all that is paid to a server that counts %s', async (_, usage, outputTokens) => {
+  const { ask, settled } = await asking((_, response) => response.end(JSON.stringify({ choices: [{}], usage })));
+  await ask();
+  expect(settled).toMatchObject([{ usd: outputTokens, outputTokens }]);
+});
+
 it('reads characters that come in halves', async () => {
   const answer = Buffer.from(JSON.stringify({ said: 'é' }));
   const { ask } = await asking((_, response) => {
