@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { definePlugin, defineStage, type Event, z } from 'simmerkit';
 import { type HarnessRun, RunHarness } from 'simmerkit/testing';
@@ -254,6 +255,20 @@ stages:
     const tokens = run.eventsOf('budget.spent').reduce((sum, event) => sum + (event.data.outputTokens ?? 0), 0);
     expect(tokens).toBe(5000);
   });
+});
+
+it('counts the most of requests that a stage which failed leaves under way', async () => {
+  const waiting: ServerResponse[] = [];
+  await using server = await startChatServer((_, response) => {
+    if (waiting.push(response) < 4) return;
+    response.statusCode = 400;
+    response.end('refused');
+  });
+  const price = 'price: { inputPerMillion: 0, outputPerMillion: 1000 }';
+  const asked = `{ uses: around/ask, with: { url: ${server.url}, questions: 4, atOnce: 4, ${price} } }`;
+  const run = await harness.run(`name: asking\nstages:\n  asked: ${asked}\n`);
+  expect(run.outcome).toMatchObject({ status: 'failed', error: { code: 'endpoint_refused' } });
+  expect(lastTotal(run).usd).toBe(3);
 });
 
 it('ends in mid-distillation without a question that could cost more than is left, and asks none twice', async () => {

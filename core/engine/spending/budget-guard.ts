@@ -184,7 +184,7 @@ export class BudgetGuard {
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#looking);
-    this.#paid.drop();
+    this.#paid.end();
     await this.#tellAll(this.#clock.now());
   }
 
@@ -217,25 +217,24 @@ export class BudgetGuard {
       this.#ending.signal.throwIfAborted();
     }
     const isPaid = most === undefined || most > 0;
-    const isOver = isPaid ? this.#paid.begin(seconds) : undefined;
+    const costMost: Spent = { usd: reserved };
     let isSettled = false;
-    return {
-      ...(isPaid ? { dropped: this.#paid.dropped } : {}),
-      settle: (spent: Spent) => {
-        if (isSettled) return;
-        isSettled = true;
-        isOver?.();
-        // Where it says nothing that can be counted, it cost the most that it could.
-        let counted: Spent = { usd: reserved };
-        try {
-          checkSpent(source, spent);
-          counted = spent;
-        } finally {
-          this.#ledger.end(source, reserved, counted);
-          this.#wake();
-        }
-      },
+    const settle = (spent: Spent) => {
+      if (isSettled) return;
+      isSettled = true;
+      isOver?.();
+      // Where it says nothing that can be counted, it cost the most that it could.
+      let counted = costMost;
+      try {
+        checkSpent(source, spent);
+        counted = spent;
+      } finally {
+        this.#ledger.end(source, reserved, counted);
+        this.#wake();
+      }
     };
+    const isOver = isPaid ? this.#paid.begin(() => settle(costMost), seconds) : undefined;
+    return { ...(isPaid ? { dropped: this.#paid.dropped } : {}), settle };
   }
 
   /** Sets so many dollars aside, once there is room for them: at once, so that no other request takes the same room. */

@@ -8,13 +8,14 @@ beforeEach(() => {
 });
 afterEach(() => void vi.useRealTimers());
 
+const begin = (seconds?: number) => requests.begin(() => {}, seconds);
 const minutes = (count: number) => 60_000 * count;
 
 it('waits for each as long as it may take, from when it was sent', () => {
-  requests.begin(60 * 30);
+  begin(60 * 30);
   vi.advanceTimersByTime(minutes(10));
-  requests.begin(60 * 5)();
-  requests.begin(60 * 2);
+  begin(60 * 5)();
+  begin(60 * 2);
   expect(requests.waitForLast()).toEqual({ count: 2, seconds: 60 * 20 });
   vi.advanceTimersByTime(minutes(20) - 1);
   expect(requests.dropped.aborted).toBe(false);
@@ -23,12 +24,12 @@ it('waits for each as long as it may take, from when it was sent', () => {
 });
 
 it('waits for 8 minutes where nobody said how long it may take', () => {
-  requests.begin();
+  begin();
   expect(requests.waitForLast()).toEqual({ count: 1, seconds: 60 * 8 });
 });
 
 it('waits for no longer than at most, also where it waits already', () => {
-  requests.begin(60 * 30);
+  begin(60 * 30);
   requests.waitForLast();
   requests.waitAtMost(60 * 8);
   vi.advanceTimersByTime(minutes(8) - 1);

@@ -15,7 +15,7 @@ interface LastReplies {
 export class PaidRequests {
   readonly #dropping = new AbortController();
   /** When each may be over at the latest, as `performance.now()` has it. */
-  readonly #underWay = new Set<{ readonly endsBy: number }>();
+  readonly #underWay = new Set<{ readonly endsBy: number; countMost(): void }>();
   #mostMilliseconds = longestTimer;
   #patience: NodeJS.Timeout | undefined;
 
@@ -29,9 +29,13 @@ export class PaidRequests {
     return this.#dropping.signal;
   }
 
-  /** @param seconds how long it may take @returns what is called when it is over, once */
-  begin(seconds = usualPatienceSeconds): () => void {
-    const request = { endsBy: performance.now() + 1000 * seconds };
+  /**
+   * @param countMost is called where nobody says until the end what it did cost
+   * @param seconds how long it may take
+   * @returns what is called when it is over, once
+   */
+  begin(countMost: () => void, seconds = usualPatienceSeconds): () => void {
+    const request = { endsBy: performance.now() + 1000 * seconds, countMost };
     this.#underWay.add(request);
     return () => void this.#underWay.delete(request);
   }
@@ -56,5 +60,11 @@ export class PaidRequests {
   drop(): void {
     clearTimeout(this.#patience);
     this.#dropping.abort(new Error('the run has ended'));
+  }
+
+  /** Nobody is left who would wait: a stage may have failed before what it asked for was answered. */
+  end(): void {
+    this.drop();
+    for (const { countMost } of this.#underWay) countMost();
   }
 }
