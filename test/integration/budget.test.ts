@@ -1,9 +1,13 @@
+import { readFileSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { definePlugin, defineStage, type Event, z } from 'simmerkit';
 import { type HarnessRun, RunHarness } from 'simmerkit/testing';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { deferred } from '../../core/deferred.js';
+import { foldSpending, initialSpending, type SpendingState } from '../../core/engine/spending/spending-state.js';
+import { type LogFileSystem, nodeLogFileSystem } from '../../core/events/log-file-system.js';
 import { processIdentity } from '../../core/process/process-identity.js';
 import curation from '../../plugins/curation/plugin.js';
 import { startChatServer } from '../chat-server.js';
@@ -239,6 +243,34 @@ stages:
     expect(lastTotal(stopped).usd).toBeLessThanOrEqual(3);
   });
 
+  it('leaves no more to be counted than the limit, whenever its core is killed', async () => {
+    const usage = { prompt_tokens: 0, completion_tokens: 1000 };
+    const held: ServerResponse[] = [];
+    const answer = (response: ServerResponse) => response.end(JSON.stringify({ choices: [{}], usage }));
+    await using some = await startChatServer((_, response) => {
+      if (held.push(response) < 3) return;
+      answer(held[0]!);
+      // It is told every five seconds what is spent.
+      const told = Date.now;
+      vi.spyOn(Date, 'now').mockImplementation(() => told() + 6000);
+    });
+    onTestFinished(() => void vi.restoreAllMocks());
+    const onEvent = ({ type }: Event) => {
+      if (type === 'budget.spent') held.splice(1).map(answer);
+    };
+    const recipe = asking('budget: { usd: 3 }').replace('questions: 10', 'questions: 3, atOnce: 3');
+    const run = await harness.run(recipe.replace(server.url, some.url), { sinks: [{ onEvent }] });
+    expect(run.outcome.status).toBe('completed');
+    const counted = run.events.reduce<readonly SpendingState[]>(
+      (states, event) => [...states, foldSpending(states.at(-1) ?? initialSpending, event)],
+      [],
+    );
+    // What is told together is one write.
+    const isTold = (index: number) => run.events[index + 1]?.type.startsWith('budget.') !== true;
+    const sums = counted.filter((_, index) => isTold(index)).map(({ usd, reservedUsd }) => usd + reservedUsd);
+    expect(Math.max(...sums)).toBe(3);
+  });
+
   it('refuses what has no price before it asks', async () => {
     const run = await harness.run(asking('budget: { usd: 3 }', ''));
     expect(run.outcome).toMatchObject({ status: 'failed', error: { code: 'price_missing' } });
@@ -255,6 +287,54 @@ stages:
     const tokens = run.eventsOf('budget.spent').reduce((sum, event) => sum + (event.data.outputTokens ?? 0), 0);
     expect(tokens).toBe(5000);
   });
+});
+
+it('sends nothing before the log holds what all that is under way may cost', async () => {
+  const logged: string[] = [];
+  const plugin = definePlugin({
+    name: 'hasty',
+    version: '1.0.0',
+    apiVersion: 1,
+    stages: {
+      ask: defineStage({
+        description: 'Sets something aside twice at a time.',
+        options: z.strictObject({}),
+        inputs: {},
+        outputs: {},
+        async run({ spending, runId }) {
+          const reserve = async (usd: number) => {
+            const { settle } = await spending.reserve({ source: 'teacher', usd });
+            logged.push(readFileSync(join(hasty.home, 'runs', runId, 'events.jsonl'), 'utf8'));
+            settle({ usd });
+          };
+          // What is set aside for the first has room for the second.
+          await Promise.all([reserve(1), reserve(0.1)]);
+          return {};
+        },
+      }),
+    },
+  });
+  const logFileSystem: LogFileSystem = {
+    ...nodeLogFileSystem,
+    async open(path) {
+      const real = await nodeLogFileSystem.open(path);
+      return {
+        read: (buffer, position) => real.read(buffer, position),
+        truncate: (length) => real.truncate(length),
+        sync: () => real.sync(),
+        close: () => real.close(),
+        async write(bytes, position) {
+          // The disk is busy.
+          await nextTurn();
+          return real.write(bytes, position);
+        },
+      };
+    },
+  };
+  await using hasty = await RunHarness.create({ plugins: [plugin], logFileSystem });
+  await hasty.run('name: hasty\nstages: { asked: { uses: hasty/ask } }');
+  expect(logged).toHaveLength(2);
+  for (const text of logged) expect(text).toContain('"budget.reserved"');
 });
 
 it('counts the most of requests that a stage which failed leaves under way', async () => {

@@ -61,6 +61,7 @@ export class BudgetGuard {
   readonly #paid = new PaidRequests();
   #toldAt = this.#clock.now();
   #reserved = 0;
+  #reservedTold: Promise<void> = Promise.resolve();
   #trainings = 0;
   #waiting: (() => void)[] = [];
   #looking: NodeJS.Timeout | undefined;
@@ -253,15 +254,19 @@ export class BudgetGuard {
 
   /** No request is made before the log holds the most that it and the others may cost. */
   async #tellReserved(): Promise<void> {
-    if (this.#ledger.outstandingUsd <= this.#reserved) return;
-    const told = this.#tellAll(this.#clock.now());
-    const outstanding = this.#ledger.outstandingUsd;
-    if (outstanding > this.#reserved) {
-      const left = (this.#limits.usd ?? Number.POSITIVE_INFINITY) - this.#ledger.usdAt(this.#clock.now());
-      this.#reserved = Math.max(outstanding, Math.min(reservedGrowth * outstanding, left));
-      await this.#recorder.emit({ type: 'budget.reserved', data: { usd: this.#reserved } });
-    }
-    await told;
+    if (this.#ledger.outstandingUsd > this.#reserved) this.#reservedTold = this.#tellAll(this.#clock.now());
+    // What another request had set aside may have room for this one, and not be in the log yet.
+    await this.#reservedTold;
+  }
+
+  /** What the log is to hold of requests under way, once it holds what the others did cost. */
+  #toReserve(now: number): number {
+    const inFlight = this.#ledger.inFlightUsd;
+    const left = (this.#limits.usd ?? Number.POSITIVE_INFINITY) - this.#ledger.usdAt(now);
+    // A core that is killed now has all of it counted: no more than the limit, nor far more than is under way.
+    const isMuch = this.#reserved > Math.min(left, 2 * reservedGrowth * inFlight);
+    if (inFlight <= this.#reserved && !isMuch) return this.#reserved;
+    return Math.max(inFlight, Math.min(reservedGrowth * inFlight, left));
   }
 
   /** Nothing new is asked for. What is asked already is paid for, whether somebody waits for it or not. */
@@ -309,9 +314,10 @@ export class BudgetGuard {
     const isSilent = slices.length === 0 && this.#limits.wallClockSeconds !== undefined;
     const told: Promise<unknown>[] = slices.map((slice) => this.#tell(slice));
     if (isSilent) told.push(this.#tell({ source: 'time', usd: 0, gpuHours: 0 }));
-    if (this.#reserved > 0 && this.#ledger.inFlightUsd === 0) {
-      this.#reserved = 0;
-      told.push(this.#recorder.emit({ type: 'budget.reserved', data: { usd: 0 } }));
+    const reserved = this.#toReserve(now);
+    if (reserved !== this.#reserved) {
+      this.#reserved = reserved;
+      told.push(this.#recorder.emit({ type: 'budget.reserved', data: { usd: reserved } }));
     }
     await Promise.all(told);
   }
