@@ -96,7 +96,8 @@ export class Run {
     let released: Promise<void> = Promise.resolve();
     const releaseIdle = () => {
       // Others may wait for replies for as long as those take, and hardware is paid for meanwhile.
-      released = this.#trainers.releaseIdle(this.#atWork).catch((error: unknown) => this.#fail(error));
+      const isAtWork = (name: string) => this.#atWork.has(name);
+      released = this.#trainers.releaseIdle(isAtWork).catch((error: unknown) => this.#fail(error));
     };
     this.#ending.signal.addEventListener('abort', releaseIdle, { once: true });
     try {

@@ -3,6 +3,7 @@ import { inject, injectable } from 'inversify';
 import { gpuDevices } from '../config/machine.js';
 import type { Settings } from '../config/settings.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
+import type { LaunchedProcess } from '../plugin/definitions.js';
 import { present } from '../present.js';
 import { GpuDevices } from '../trainer/gpu-devices.js';
 import type { StageScope } from '../trainer/supervised-training.js';
@@ -17,6 +18,8 @@ import { PluginCatalogToken, RunInfoToken, SettingsToken } from './tokens.js';
 
 /** How long a trainer without a core may take for its last checkpoint, after its lease. */
 const checkpointSeconds = 60;
+/** How long one that a former core started may take to end, its checkpoint included. */
+const formerGraceMilliseconds = 30_000;
 
 /** The run's trainers: each is started when a stage first asks for it, and ends when no stage can need it any more. */
 @injectable()
@@ -29,6 +32,8 @@ export class TrainerPool implements RunResource {
   readonly #gpus: GpuDevices;
   readonly #supervisors = new Map<string, Promise<TrainerSupervisor>>();
   readonly #running = new Map<string, TrainerSupervisor>();
+  /** Started by a former core, and going on. */
+  readonly #former = new Map<string, LaunchedProcess>();
 
   constructor(
     @inject(RunInfoToken) run: RunInfo,
@@ -60,7 +65,9 @@ export class TrainerPool implements RunResource {
         const running = await definition.attach(pid, planned.launcher.options);
         if (running !== undefined) {
           this.#budget.adopt(holder, () => running.terminate(0));
-          void running.exited.then(() => this.#budget.release(holder)).catch(() => undefined);
+          this.#former.set(planned.name, running);
+          const ended = running.exited.then(() => this.#former.delete(planned.name));
+          void ended.then(() => this.#budget.release(holder)).catch(() => undefined);
           continue;
         }
       }
@@ -92,6 +99,8 @@ export class TrainerPool implements RunResource {
     this.#budget.stopping(holderOf(name));
     try {
       await (await supervisor)?.dispose('shutdown');
+      // No stage has taken it up: nobody would end it but its lease.
+      await this.#former.get(name)?.terminate(formerGraceMilliseconds);
     } catch (error) {
       this.#recorder
         .log({ source: `trainer ${name}` })
@@ -105,13 +114,13 @@ export class TrainerPool implements RunResource {
   }
 
   /** Ends those that nobody works with. */
-  async releaseIdle(atWork: ReadonlySet<string>): Promise<void> {
-    const idle = [...this.#supervisors.keys()].filter((name) => !atWork.has(name));
-    await Promise.all(idle.map((name) => this.release(name)));
+  async releaseIdle(isAtWork: (name: string) => boolean): Promise<void> {
+    const names = new Set([...this.#supervisors.keys(), ...this.#former.keys()]);
+    await Promise.all([...names].filter((name) => !isAtWork(name)).map((name) => this.release(name)));
   }
 
   async end(): Promise<void> {
-    await Promise.all([...this.#supervisors.keys()].map((name) => this.release(name)));
+    await this.releaseIdle(() => false);
   }
 
   #folderOf(name: string): string {

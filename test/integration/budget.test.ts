@@ -1,14 +1,16 @@
 import { readFileSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { definePlugin, defineStage, type Event, z } from 'simmerkit';
 import { type HarnessRun, RunHarness } from 'simmerkit/testing';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { deferred } from '../../core/deferred.js';
-import { foldSpending, initialSpending, type SpendingState } from '../../core/engine/spending/spending-state.js';
+import { foldSpending, initialSpending } from '../../core/engine/spending/spending-state.js';
 import { type LogFileSystem, nodeLogFileSystem } from '../../core/events/log-file-system.js';
 import { processIdentity } from '../../core/process/process-identity.js';
+import { checkpointMarker } from '../../core/trainer/checkpoints.js';
 import curation from '../../plugins/curation/plugin.js';
 import { startChatServer } from '../chat-server.js';
 import type { HttpServer } from '../http-server.js';
@@ -146,6 +148,18 @@ describe('kill -9 of a core whose run costs something', () => {
     expect(Date.parse(unattended?.data.until ?? '')).toBeLessThanOrEqual(resumed + 5000);
   });
 
+  it('ends a trainer that goes on where no stage comes to take it up, with a checkpoint', async () => {
+    const { home, runId, events } = await killed(longTraining, { killAtStep: 3 });
+    const started = events.find((event) => event.type === 'trainer.started') as Event<'trainer.started'>;
+    await using next = await RunHarness.create({ ...paidOptions, home });
+    const run = await next.resume(runId, { signal: AbortSignal.abort() });
+    expect(run.outcome).toMatchObject({ status: 'interrupted' });
+    expect(await processIdentity(started.data.pid)).toBeUndefined();
+    expect(run.eventsOf('hardware.released')).toHaveLength(1);
+    const files = await readdir(home, { recursive: true });
+    expect(files.filter((file) => basename(file) === checkpointMarker)).toHaveLength(1);
+  });
+
   it('counts what was set aside for requests, none of which anybody saw the end of', async () => {
     await using server = await startChatServer(() => undefined);
     const recipe = `
@@ -261,14 +275,15 @@ stages:
     const recipe = asking('budget: { usd: 3 }').replace('questions: 10', 'questions: 3, atOnce: 3');
     const run = await harness.run(recipe.replace(server.url, some.url), { sinks: [{ onEvent }] });
     expect(run.outcome.status).toBe('completed');
-    const counted = run.events.reduce<readonly SpendingState[]>(
-      (states, event) => [...states, foldSpending(states.at(-1) ?? initialSpending, event)],
-      [],
-    );
-    // What is told together is one write.
-    const isTold = (index: number) => run.events[index + 1]?.type.startsWith('budget.') !== true;
-    const sums = counted.filter((_, index) => isTold(index)).map(({ usd, reservedUsd }) => usd + reservedUsd);
-    expect(Math.max(...sums)).toBe(3);
+    let spending = initialSpending;
+    let most = 0;
+    for (const [index, event] of run.events.entries()) {
+      spending = foldSpending(spending, event);
+      // What is told together is one write.
+      const isTold = run.events[index + 1]?.type.startsWith('budget.') !== true;
+      if (isTold) most = Math.max(most, spending.usd + spending.reservedUsd);
+    }
+    expect(most).toBe(3);
   });
 
   it('refuses what has no price before it asks', async () => {
