@@ -52,7 +52,7 @@ export const initialRunState: RunState = {
 
 /** The state after one more event. Pure; events go in by their sequence. Types that this version does not know are passed over. */
 export function foldRunState(before: RunState, event: Event): RunState {
-  const state = { ...observeTime(before, event), spending: foldSpending(before.spending, event) };
+  const state = { ...observeTime(before, event), spending: foldSpending(before.spending, event, before.lastEventAt) };
   switch (event.type) {
     case 'run.created':
       return { ...state, runId: event.runId, recipe: event.data.recipe, createdAt: event.time };

@@ -7,7 +7,7 @@ import { definePlugin, defineStage, type Event, z } from 'simmerkit';
 import { type HarnessRun, RunHarness } from 'simmerkit/testing';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { deferred } from '../../core/deferred.js';
-import { foldSpending, initialSpending } from '../../core/engine/spending/spending-state.js';
+import { foldRunState, initialRunState } from '../../core/engine/run-state.js';
 import { type LogFileSystem, nodeLogFileSystem } from '../../core/events/log-file-system.js';
 import { processIdentity } from '../../core/process/process-identity.js';
 import { checkpointMarker } from '../../core/trainer/checkpoints.js';
@@ -275,13 +275,14 @@ stages:
     const recipe = asking('budget: { usd: 3 }').replace('questions: 10', 'questions: 3, atOnce: 3');
     const run = await harness.run(recipe.replace(server.url, some.url), { sinks: [{ onEvent }] });
     expect(run.outcome.status).toBe('completed');
-    let spending = initialSpending;
+    let state = initialRunState;
     let most = 0;
     for (const [index, event] of run.events.entries()) {
-      spending = foldSpending(spending, event);
+      state = foldRunState(state, event);
+      const { usd, reservedUsd } = state.spending;
       // What is told together is one write.
       const isTold = run.events[index + 1]?.type.startsWith('budget.') !== true;
-      if (isTold) most = Math.max(most, spending.usd + spending.reservedUsd);
+      if (isTold) most = Math.max(most, usd + reservedUsd);
     }
     expect(most).toBe(3);
   });

@@ -50,11 +50,15 @@ export const initialSpending: SpendingState = {
   longest: {},
 };
 
+/** A core that counts hardware or time tells so every five seconds. Where it told nothing for so long, its machine slept. */
+const sleepSeconds = 30;
+
 /** Where the costs of requests go that nobody saw the end of. */
 export const unseenRequests = 'requests under way at a kill';
 
-/** The spending after one more event. Pure. */
-export function foldSpending(state: SpendingState, event: Event): SpendingState {
+/** The spending after one more event. Pure. @param lastEventAt when the one before it was told; empty of the first */
+export function foldSpending(before: SpendingState, event: Event, lastEventAt: string): SpendingState {
+  const state = withoutSleep(before, secondsBetween(lastEventAt, event.time));
   switch (event.type) {
     case 'run.started': {
       // What an earlier core had under way when it was killed may all have been billed.
@@ -127,6 +131,15 @@ function countedUntil(state: SpendingState, { source, until }: EventData['budget
   const holding = state.holdings[source];
   if (holding === undefined || until === undefined) return state;
   return { ...state, holdings: { ...state.holdings, [source]: { ...holding, countedUntil: until } } };
+}
+
+/** No work takes as long as the machine sleeps meanwhile: so much would be kept back for the next step. In seconds. */
+function withoutSleep(state: SpendingState, silent: number): SpendingState {
+  const isCounting = Object.keys(state.holdings).length > 0 || state.limits?.wallClockSeconds !== undefined;
+  if (!isCounting || silent < sleepSeconds) return state;
+  const later = (at: string) => new Date(Date.parse(at) + 1000 * silent).toISOString();
+  const trainings = Object.entries(state.trainings).map(([stage, { at, step }]) => [stage, { at: later(at), step }]);
+  return { ...state, trainings: Object.fromEntries(trainings) };
 }
 
 function withTraining(state: SpendingState, event: Event, step: number): SpendingState {

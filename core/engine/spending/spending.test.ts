@@ -14,12 +14,16 @@ function told<T extends EventType>(seconds: number, type: T, data: EventData[T],
 }
 
 function folded(...events: readonly Event[]): SpendingState {
-  return events.reduce(foldSpending, initialSpending);
+  return events.reduce(
+    (state, event, index) => foldSpending(state, event, events[index - 1]?.time ?? ''),
+    initialSpending,
+  );
 }
 
 const reserve = { stepSeconds: 30, checkpointSeconds: 60, shutdownSeconds: 10 };
 const step = { totalSteps: 9, epoch: 0, loss: 1, learningRate: 1, gradientNorm: 1, tokensSeen: 1, tokensPerSecond: 1 };
 const logged = (number: number) => ({ ...step, trainerEvent: number, step: number, peakMemoryBytes: 0, rerun: false });
+const held = { gpus: 1, nodes: 1, usdPerHour: 1, unattendedSeconds: 60 };
 const trainingStarted = { resumedAfterStep: 0 } as EventData['training.started'];
 
 describe('what a run has spent, by its log', () => {
@@ -48,6 +52,24 @@ describe('what a run has spent, by its log', () => {
       told(30, 'hardware.released', { holder: 'trainer a', stopSeconds: 2 }),
     );
     expect(state.longest).toEqual({ step: 4, checkpoint: 13, shutdown: 2 });
+  });
+
+  it.each<[string, Event]>([
+    ['hardware', told(0, 'hardware.held', { ...held, holder: 'trainer a' })],
+    ['time', told(0, 'budget.set', { wallClockSeconds: 90_000 })],
+  ])('does not take a sleep of the machine for a step, where %s is counted', (_, counting) => {
+    const spent = { source: 'trainer a', usd: 0, gpuHours: 0, total: { usd: 0, gpuHours: 0, wallClockSeconds: 0 } };
+    const slept = [
+      counting,
+      told(0, 'training.started', trainingStarted, 'tuned'),
+      told(2, 'budget.spent', spent),
+      told(28_802, 'budget.spent', spent),
+      told(28_803, 'step.logged', logged(1), 'tuned'),
+    ];
+    expect(folded(...slept).longest).toEqual({ step: 3 });
+    // Slow, while the core tells what it spends.
+    const slow = [25, 45, 65].map((seconds) => told(28_803 + seconds, 'budget.spent', spent));
+    expect(folded(...slept, ...slow, told(28_873, 'step.logged', logged(2), 'tuned')).longest).toEqual({ step: 70 });
   });
 
   it('does not take the time without a core for a step', () => {
