@@ -477,6 +477,20 @@ it.each([
   expect(Number(offered.exec(hint.split('budget.').at(-1) ?? '')?.[1])).toBeGreaterThanOrEqual(least);
 });
 
+it('offers more of each limit that a trainer cannot start below', async () => {
+  const recipe = paidTraining('usd: 3, gpuHours: 0.01, wallClock: 20h', '{ gpus: 4, hardware: card }').replace(
+    'shutdown: 0.3',
+    'shutdown: 6m',
+  );
+  const stopped = await harness.run(recipe);
+  const { code, hint = '' } = stopped.outcome.status === 'interrupted' ? (stopped.outcome.error ?? {}) : {};
+  expect(code).toBe('budget_reached');
+  const offered = /--set budget.usd=(\S+) --set budget.gpuHours=(\S+)$/.exec(hint);
+  const budgetChange = { usd: Number(offered?.[1]), gpuHours: Number(offered?.[2]) };
+  const finished = await harness.resume(stopped.runId, { budgetChange });
+  expect(finished.outcome.status).toBe('completed');
+});
+
 it('refuses accelerators without a price where dollars are limited', async () => {
   const plan = harness.plan(paidTraining('usd: 3', '{ gpus: 2, hardware: unpriced }'));
   await expect(plan).rejects.toMatchObject({

@@ -12,7 +12,7 @@ import { RunEnding } from '../run-ending.js';
 import { RunRecorder } from '../run-recorder.js';
 import type { RunInfo } from '../run-scope.js';
 import { RunInfoToken } from '../tokens.js';
-import { type Activity, budgetReached, type Standing, secondsLeft, secondsToEnd } from './budget-limits.js';
+import { type Activity, budgetReached, type Standing, secondsLeft, secondsToEnd, shortOf } from './budget-limits.js';
 import { PaidRequests } from './paid-requests.js';
 import { type Slice, SpendingLedger } from './spending-ledger.js';
 import { SteadyClock } from './steady-clock.js';
@@ -78,7 +78,8 @@ export class BudgetGuard {
     this.#ending = ending;
     const { spending } = run.state;
     this.#ledger = new SpendingLedger(spending);
-    const planned = limitsOf(run.plan.budget ?? {});
+    const { usd, gpuHours, wallClockSeconds } = run.plan.budget ?? {};
+    const planned = present({ usd, gpuHours, wallClockSeconds });
     this.#limits = changedLimits(spending.limits ?? planned, run.budgetChange ?? {});
     ending.signal.addEventListener('abort', () => this.#endEarly(), { once: true });
   }
@@ -88,9 +89,9 @@ export class BudgetGuard {
     if (canonicalJson(this.#limits) !== canonicalJson(this.#run.state.spending.limits ?? {})) {
       await this.#recorder.emit({ type: 'budget.set', data: this.#limits });
     }
-    for (const standing of this.#standings(this.#clock.now())) {
-      if (standing.spent > 0 && standing.spent >= standing.atMost) this.#end(standing, 'nothing is left');
-    }
+    const standings = this.#standings(this.#clock.now());
+    const [reached, ...others] = standings.filter(({ spent, atMost }) => spent > 0 && spent >= atMost);
+    if (reached !== undefined) this.#end(reached, 'nothing is left', others);
     this.#look();
   }
 
@@ -247,7 +248,7 @@ export class BudgetGuard {
       const needed = standing.spent + standing.perSecond * this.#secondsToEnd() + most;
       if (needed <= standing.atMost) return this.#ledger.begin(most);
       if (this.#ledger.inFlightUsd === 0)
-        throw this.#end(standing, `the next request of ${source} may cost ${formatUsd(most)}`, needed);
+        throw this.#end({ ...standing, needed }, `the next request of ${source} may cost ${formatUsd(most)}`);
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
   }
@@ -300,7 +301,7 @@ export class BudgetGuard {
       next = Math.min(next, 1000 * left);
       if (left > 0) continue;
       if (this.#ending.signal.aborted) this.#kill();
-      else this.#end(standing, 'the rest is kept for a checkpoint and an orderly end');
+      else this.#endWhereShort(now, 'the rest is kept for a checkpoint and an orderly end');
     }
     if (now - this.#toldAt >= tellMilliseconds) void this.#tellAll(now).catch(() => undefined);
     this.#looking = setTimeout(() => this.#look(), Math.max(this.#isKilling ? lookMilliseconds : 20, next));
@@ -349,13 +350,18 @@ export class BudgetGuard {
 
   /** Where what is left is no more than a step, a checkpoint and the end take. */
   #refuseWhereShort(now: number, why: string): void {
-    const seconds = this.#secondsToEnd({ isHolding: true, isTraining: true });
-    const short = this.#standings(now).find((standing) => secondsLeft(standing, seconds) <= 0);
-    if (short !== undefined) throw this.#end(short, why, short.spent + seconds * short.perSecond);
+    const error = this.#endWhereShort(now, why, { isHolding: true, isTraining: true });
+    if (error !== undefined) throw error;
   }
 
-  #end(standing: Standing, why: string, needed?: number): UserError {
-    const error = budgetReached(this.#run.runId, standing, why, needed);
+  /** Ends it where no more is left than the way to an orderly end takes. */
+  #endWhereShort(now: number, why: string, activity?: Activity): UserError | undefined {
+    const [short, ...others] = shortOf(this.#standings(now), this.#secondsToEnd(activity));
+    return short && this.#end(short, why, others);
+  }
+
+  #end(standing: Standing, why: string, others?: readonly Standing[]): UserError {
+    const error = budgetReached(this.#run.runId, standing, why, others);
     this.#ending.limit('the budget is used up', error);
     return error;
   }
@@ -389,8 +395,4 @@ export class BudgetGuard {
   #wallClockSeconds(now: number): number {
     return this.#run.state.activeSeconds + Math.max(0, now - this.#openedAt) / 1000;
   }
-}
-
-function limitsOf({ usd: dollars, gpuHours, wallClockSeconds }: BudgetLimits): BudgetLimits {
-  return present({ usd: dollars, gpuHours, wallClockSeconds });
 }

@@ -11,6 +11,8 @@ export interface Standing {
   readonly spent: number;
   /** Added to it every second from now on. */
   readonly perSecond: number;
+  /** Below which limit the run would only end here again. @default `spent` */
+  readonly needed?: number;
 }
 
 /** Measured times are exceeded now and then. */
@@ -44,45 +46,44 @@ export function secondsLeft({ atMost, spent, perSecond }: Standing, keptBackSeco
   return perSecond === 0 ? Number.POSITIVE_INFINITY : (atMost - spent) / perSecond - keptBackSeconds;
 }
 
-/**
- * A limit as an error: what was spent, why it ends here, and how to go on.
- * @param needed below which limit it would only end here again
- */
-export function budgetReached(
-  runId: string,
-  { limit, atMost, spent }: Standing,
-  why: string,
-  needed = spent,
-): UserError {
-  const { said, key, more } = words[limit](atMost, spent, rounded(2 * atMost) >= needed ? atMost : needed);
-  return new UserError('budget_reached', `${said}, and ${why}.`, {
-    kind: 'budget',
-    hint: `All that is paid for is kept. Go on with more: simmer resume ${runId} --set budget.${key}=${more}`,
+/** The limits below which no more is left than must be kept back. */
+export function shortOf(standings: readonly Standing[], keptBackSeconds: number): readonly Standing[] {
+  return standings.flatMap((standing) => {
+    const needed = standing.spent + keptBackSeconds * standing.perSecond;
+    return secondsLeft(standing, keptBackSeconds) <= 0 ? [{ ...standing, needed }] : [];
   });
 }
 
-const words: Readonly<
-  Record<
-    keyof BudgetLimits,
-    (atMost: number, spent: number, half: number) => { said: string; key: string; more: number | string }
-  >
-> = {
-  usd: (atMost, spent, half) => ({
-    said: `${formatUsd(spent)} of the budget of ${formatUsd(atMost)} are spent`,
-    key: 'usd',
-    more: twice(half),
-  }),
-  gpuHours: (atMost, spent, half) => ({
-    said: `${rounded(spent)} of the ${rounded(atMost)} GPU-hours of the budget are spent`,
-    key: 'gpuHours',
-    more: twice(half),
-  }),
-  wallClockSeconds: (atMost, spent, half) => ({
-    said: `${formatDuration(spent)} of the ${formatDuration(atMost)} of the budget have passed`,
-    key: 'wallClock',
-    more: `${Math.ceil((2 * half) / 60)}m`,
-  }),
+/**
+ * A limit as an error: what was spent, why it ends here, and how to go on.
+ * @param others limits that a run which goes on would reach as soon
+ */
+export function budgetReached(
+  runId: string,
+  standing: Standing,
+  why: string,
+  others: readonly Standing[] = [],
+): UserError {
+  const { limit, atMost, spent } = standing;
+  const more = [standing, ...others].map((each) => `--set budget.${offered(each)}`).join(' ');
+  return new UserError('budget_reached', `${said[limit](atMost, spent)}, and ${why}.`, {
+    kind: 'budget',
+    hint: `All that is paid for is kept. Go on with more: simmer resume ${runId} ${more}`,
+  });
+}
+
+const said: Readonly<Record<keyof BudgetLimits, (atMost: number, spent: number) => string>> = {
+  usd: (atMost, spent) => `${formatUsd(spent)} of the budget of ${formatUsd(atMost)} are spent`,
+  gpuHours: (atMost, spent) => `${rounded(spent)} of the ${rounded(atMost)} GPU-hours of the budget are spent`,
+  wallClockSeconds: (atMost, spent) =>
+    `${formatDuration(spent)} of the ${formatDuration(atMost)} of the budget have passed`,
 };
+
+/** A limit that is twice as high, or twice what is needed, as `--set` takes it. */
+function offered({ limit, atMost, spent, needed = spent }: Standing): string {
+  const half = rounded(2 * atMost) >= needed ? atMost : needed;
+  return limit === 'wallClockSeconds' ? `wallClock=${Math.ceil((2 * half) / 60)}m` : `${limit}=${twice(half)}`;
+}
 
 function twice(half: number): number {
   return half === 0 ? 1 : rounded(2 * half);

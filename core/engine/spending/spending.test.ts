@@ -156,10 +156,13 @@ describe('going on with more', () => {
 
   it('is offered with room for what did not fit', () => {
     const standing = { limit: 'usd', atMost: 0.1, spent: 0.05, perSecond: 0 } as const;
-    const offered = (needed: number) => budgetReached('run-1', standing, 'why', needed).hint?.split('=').at(-1);
+    const offered = (needed: number) =>
+      budgetReached('run-1', { ...standing, needed }, 'why')
+        .hint?.split('=')
+        .at(-1);
     expect([0.15, 0.55].map(offered)).toEqual(['0.2', '1.1']);
     // Twice as much, rounded, would be a hair too little.
-    const hint = budgetReached('run-1', { ...standing, atMost: 1.2324 }, 'why', 2.4648).hint;
+    const { hint } = budgetReached('run-1', { ...standing, atMost: 1.2324, needed: 2.4648 }, 'why');
     expect(Number(hint?.split('=').at(-1))).toBeGreaterThanOrEqual(2.4648);
   });
 
