@@ -2,14 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, realpath } from 'node:fs/promises';
 import { join, resolve, sep } from 'node:path';
 import { status } from '@grpc/grpc-js';
-import { UserError } from '../errors.js';
+import { isUserError, UserError } from '../errors.js';
 import type { EventDraft } from '../events/catalogue.js';
 import type { TrainerEvent } from '../generated/simmer/trainer/v1/trainer.js';
 import type { Log } from '../plugin/log.js';
 import { isAlive } from '../process/process-identity.js';
 import { endsWithin, signalGroup } from '../process/terminate.js';
 import { type Attempt, AttemptJournal, filesOf, hasFiles } from './attempt-journal.js';
-import { newestCheckpoint } from './checkpoints.js';
+import { type Checkpoint, newestCheckpoint } from './checkpoints.js';
 import type { EventMemory } from './event-memory.js';
 import type { TrainingRequest, TrainingResult } from './trainer.js';
 import { TrainerClient } from './trainer-client.js';
@@ -57,6 +57,9 @@ export interface TrainingHost {
  * checkpoint, until one completes. What it must know over kills is in its folder.
  */
 export class SupervisedTraining {
+  /** Steps of checkpoints that the trainer does not go on from. */
+  private readonly damaged = new Set<number>();
+
   private constructor(
     private readonly host: TrainingHost,
     private readonly stage: StageScope,
@@ -96,6 +99,10 @@ export class SupervisedTraining {
         this.host.spendRestart(
           new UserError('training_canceled', `Training was canceled: ${end.reason}.`, { kind: 'runFailed' }),
         );
+      } else if (end.code === checkpointDamaged) {
+        const checkpoint = await newestCheckpoint(this.outputFolder, this.damaged);
+        if (checkpoint === undefined) throw trainingFailed(end);
+        this.leaveOut(checkpoint, end.message);
       } else if (end.code !== trainerExited) {
         const failure = trainingFailed(end);
         if (!end.retryable) throw failure;
@@ -142,7 +149,7 @@ export class SupervisedTraining {
 
   private async start(process: TrainerProcess): Promise<string> {
     const canResume = process.description.capabilities.has('checkpoint');
-    const checkpoint = canResume ? await newestCheckpoint(this.outputFolder) : undefined;
+    const checkpoint = canResume ? await newestCheckpoint(this.outputFolder, this.damaged) : undefined;
     const attemptId = randomUUID();
     const ordinal = (this.journal.last?.ordinal ?? 0) + 1;
     const { identity, address, token } = process;
@@ -153,19 +160,32 @@ export class SupervisedTraining {
       runId: this.host.runId,
       trainer: { ...identity, address, ...(token === undefined ? {} : { token }) },
     });
-    await process.client.startTraining(
-      this.request,
-      {
-        attemptId,
-        jobId: this.jobId,
-        ordinal,
-        outputFolder: this.outputFolder,
-        ...(checkpoint === undefined ? {} : { resumeFrom: checkpoint.folder }),
-      },
-      this.host.left,
-    );
+    try {
+      await process.client.startTraining(
+        this.request,
+        {
+          attemptId,
+          jobId: this.jobId,
+          ordinal,
+          outputFolder: this.outputFolder,
+          ...(checkpoint === undefined ? {} : { resumeFrom: checkpoint.folder }),
+        },
+        this.host.left,
+      );
+    } catch (error) {
+      if (checkpoint === undefined || !isUserError(error) || error.code !== checkpointDamaged) throw error;
+      await this.journal.ended(attemptId, { kind: 'failed' });
+      this.leaveOut(checkpoint, error.message);
+      return this.start(process);
+    }
     this.host.log.info(`Trainer ${this.host.trainer} reads rows and loads the model.`);
     return attemptId;
+  }
+
+  /** The one before it is taken, and without any the job begins anew: that is all there is left of it. */
+  private leaveOut({ step }: Checkpoint, why: string): void {
+    this.damaged.add(step);
+    this.host.log.warning(`The checkpoint of step ${step} cannot be used, and the one before it is: ${why}`);
   }
 
   /**
@@ -270,6 +290,7 @@ export class SupervisedTraining {
         if (end.kind === 'completed') await this.completed(attemptId, end);
       }
       drafts.push(event.draft);
+      if (event.draft.type === 'checkpoint.saved') this.damaged.delete(event.draft.data.step);
       const divergence = this.divergence(event.draft, process);
       if (divergence !== undefined) drafts.push(divergence);
       memory.see(event.draft, attemptId);
@@ -336,6 +357,9 @@ const mostEventsInFlight = 8192;
 
 /** The code with which a trainer closes the attempts that a killed process left in its journal. */
 const trainerExited = 'trainer_exited';
+
+/** The code with which a trainer refuses a checkpoint that is not as it was written. */
+const checkpointDamaged = 'checkpoint_damaged';
 
 function trainingFailed(end: Extract<TrainingEnd, { kind: 'failed' }>): UserError {
   const hint =

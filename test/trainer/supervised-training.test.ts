@@ -1,4 +1,4 @@
-import { access, readdir, readFile } from 'node:fs/promises';
+import { access, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { deferred } from '../../core/deferred.js';
@@ -198,6 +198,43 @@ describe('a training', () => {
     expect(saved).toBe(5);
     expect(bench.of('training.started').map((event) => event.data.resumedAfterStep)).toEqual([0, saved]);
     expectNothingLostOrDoubled();
+  });
+
+  it.each([
+    { how: 'lost', damage: (file: string) => rm(file), seen: 'has lost state.json' },
+    { how: 'changed', damage: (file: string) => writeFile(file, 'other'), seen: 'is not as it was written' },
+  ])('goes on from the checkpoint before one of which a file is $how, and says so', async ({ damage, seen }) => {
+    const pid = await leaveAt(12);
+    process.kill(pid, 'SIGKILL');
+    await expect.poll(() => bench.alive()).toEqual([]);
+    expect(await savedStep()).toBe(10);
+    const checkpoints = join(bench.folder, 'scratch', 'training-student-1', 'checkpoints');
+    await damage(join(checkpoints, 'step-00000010', 'state.json'));
+
+    // What is saved anew is taken again.
+    await train({ crashAtStep: 12 });
+
+    expect(bench.of('training.started').map((event) => event.data.resumedAfterStep)).toEqual([0, 5, 10]);
+    const warnings = bench.of('log.written').filter(({ data }) => data.level === 'warning');
+    expect(warnings.map(({ data }) => data.message)).toEqual([
+      expect.stringMatching(
+        new RegExp(`^The checkpoint of step 10 cannot be used, and the one before it is: .*${seen}`),
+      ),
+    ]);
+    const rerun = bench.of('step.logged').filter(({ data }) => data.step <= 12 && data.rerun);
+    const times = (step: number) => rerun.filter(({ data }) => data.step === step).length;
+    expect(upTo(12).map(times)).toEqual([0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 2]);
+    expectNothingLostOrDoubled();
+  });
+
+  it('begins anew where no checkpoint is left that can be used', async () => {
+    const pid = await leaveAt(7);
+    process.kill(pid, 'SIGKILL');
+    await expect.poll(() => bench.alive()).toEqual([]);
+    await rm(join(bench.folder, 'scratch/training-student-1/checkpoints/step-00000005/state.json'));
+    const result = await train();
+    expect(bench.of('training.started').map((event) => event.data.resumedAfterStep)).toEqual([0, 0]);
+    expect(result.steps).toBe(20);
   });
 
   it('that another run began is taken over from its checkpoint, and its orphaned trainer ended', async () => {

@@ -14,7 +14,7 @@ import type { AttemptEvents, Payload } from './event-journal.js';
 import { type FakeModel, readFakeModel, trainedModel, writeFakeModel } from './fake-model.js';
 import { FakeSteps } from './fake-steps.js';
 import type { Misbehavior } from './misbehavior.js';
-import type { OutputClaim } from './start-request.js';
+import { checkpointState, type OutputClaim } from './start-request.js';
 import { messageFaults, readTrainingRows, type TrainingRows } from './training-rows.js';
 
 /** How one is asked to end. */
@@ -57,7 +57,7 @@ export class FakeTraining {
     private readonly host: Host,
   ) {
     this.ended = this.run().catch((error: unknown) => {
-      const code = error instanceof StaleAttemptError ? 'attempt_stale' : 'internal';
+      const code = error instanceof AttemptError ? error.code : 'internal';
       this.fail(code, error instanceof Error ? error.message : String(error));
     });
   }
@@ -261,6 +261,10 @@ export class FakeTraining {
       if (isHeedless) return '{"step": 0}';
       throw error;
     });
+    const state = join(this.request.resumeFrom, checkpointState);
+    if (!isHeedless && (await readFile(state, 'utf8')) !== stateOf(this.request.hyperparameters as Hyperparameters)) {
+      throw new AttemptError('checkpoint_damaged', `${state} is not as it was written`);
+    }
     return (JSON.parse(text) as { step: number }).step;
   }
 
@@ -279,11 +283,11 @@ export class FakeTraining {
       await sleep(200);
     }
     await this.checkClaim();
-    const newest = await newestCheckpoint(this.request.outputFolder);
-    if (newest?.step !== this.step) {
+    // One that an earlier attempt saved may be damaged: then this one did not go on from it.
+    if (this.savedStep !== this.step) {
       await rm(folder, { recursive: true, force: true });
       await mkdir(folder, { recursive: true });
-      await writeFile(join(folder, 'state.json'), JSON.stringify({ seed: String(parameters.seed) }), { flush: true });
+      await writeFile(join(folder, checkpointState), stateOf(parameters), { flush: true });
       await writeFile(join(folder, checkpointMarker), JSON.stringify({ format: 1, step: this.step }), { flush: true });
       if (this.misbehavior.breaks !== 'keepsAllCheckpoints') {
         const keptSteps = this.misbehavior.breaks === 'ignoresKeptSteps' ? 0 : parameters.checkpointKeptEverySteps;
@@ -296,11 +300,13 @@ export class FakeTraining {
     for (const answer of this.checkpointRequests.splice(0)) answer(saved);
   }
 
-  /** @throws StaleAttemptError where another attempt has taken the output folder */
+  /** @throws AttemptError where another attempt has taken the output folder */
   private async checkClaim(): Promise<void> {
     const { breaks } = this.misbehavior;
     if (breaks === 'ignoresClaim') return;
-    if (!(await this.claim.isHeld())) throw new StaleAttemptError('another attempt has taken the output folder');
+    if (!(await this.claim.isHeld())) {
+      throw new AttemptError('attempt_stale', 'another attempt has taken the output folder');
+    }
   }
 
   private async canceled({ reason }: Stop): Promise<void> {
@@ -320,8 +326,19 @@ export class FakeTraining {
   }
 }
 
-/** A later attempt writes where this one did. */
-class StaleAttemptError extends Error {}
+/** Why an attempt cannot go on. */
+class AttemptError extends Error {
+  constructor(
+    readonly code: 'attempt_stale' | 'checkpoint_damaged',
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+function stateOf({ seed }: Hyperparameters): string {
+  return JSON.stringify({ seed: String(seed) });
+}
 
 /** Keeps only the newest checkpoints, 0 all, and those of multiples of `keptSteps`, 0 none. */
 async function removeOldest(parent: string, kept: number, keptSteps: number): Promise<void> {

@@ -6,6 +6,9 @@ import { checkpointMarker } from '../../trainer/checkpoints.js';
 import { Refusal } from './grpc-calls.js';
 import type { Misbehavior } from './misbehavior.js';
 
+/** All that is in a checkpoint beside its marker. */
+export const checkpointState = 'state.json';
+
 /** What can never succeed as it is. @throws Refusal INVALID_ARGUMENT */
 export async function checkStartRequest(
   request: StartTrainingRequest,
@@ -48,6 +51,8 @@ export async function checkStartRequest(
   if (request.resumeFrom === undefined || breaks === 'resumesFromAnything') return;
   const isWhole = await exists(join(request.resumeFrom, checkpointMarker));
   demand(isWhole, `${request.resumeFrom} is no complete checkpoint`, 'checkpoint_invalid');
+  const hasState = await exists(join(request.resumeFrom, checkpointState));
+  demand(hasState, `${request.resumeFrom} has lost ${checkpointState}`, 'checkpoint_damaged');
 }
 
 const claimFile = 'simmer-attempt.json';

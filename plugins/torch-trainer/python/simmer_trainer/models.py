@@ -13,7 +13,7 @@ from google.protobuf import json_format
 from simmer_trainer import describe
 from simmer_trainer.adapted_modules import check_is_read
 from simmer_trainer.byte_tokenizer import make_byte_tokenizer
-from simmer_trainer.checkpoints import read_marker
+from simmer_trainer.checkpoints import check_files, read_marker
 from simmer_trainer.durable import sync_tree
 from simmer_trainer.errors import RequestError, TrainingError, invalid, refused, shorten
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
@@ -22,6 +22,7 @@ from simmer_trainer.gguf_file import write_gguf
 from simmer_trainer.published_tokenizer import load_published
 from simmer_trainer.quantization import keep_layout
 from simmer_trainer.random_config import settings_of
+from simmer_trainer.rank_group import RankGroup
 from simmer_trainer.reply_ends import written_end
 from simmer_trainer.shards import adapter_of_shards, is_sharded, model_of_shards
 
@@ -163,6 +164,10 @@ def _load_base(source: pb.ModelSource, dtype: Any, attention: str | None, quanti
         case "checkpoint":
             folder = Path(source.checkpoint)
             marker = read_marker(folder)
+            try:
+                check_files(folder, marker, RankGroup.alone())
+            except TrainingError as error:
+                raise invalid(error.code, error.message) from error
             if (folder / _ADAPTER_CONFIG).is_file():
                 base = json_format.ParseDict(marker["model"], pb.ModelSource())
                 return _apply_adapter(load_model(base, dtype, attention=attention), folder)

@@ -54,6 +54,16 @@ class RankGroup:
         distributed.broadcast(number, src=0, group=self._group)
         return int(number)
 
+    def gather(self, value: Any) -> list[Any]:
+        """Those of all ranks, for all."""
+        if self.size == 1:
+            return [value]
+        from torch import distributed
+
+        values: list[Any] = [None] * self.size
+        distributed.all_gather_object(values, value, group=self._group)
+        return values
+
     def sum(self, value: float) -> float:
         return self._reduce(value, "SUM")
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from simmer_trainer.checkpoints import Checkpoint, save_checkpoint
+from simmer_trainer.checkpoints import Checkpoint, files_of, save_checkpoint
+from simmer_trainer.digests import digests_of
 from simmer_trainer.fence import Fence
 from simmer_trainer.rank_group import RankGroup
 
@@ -22,15 +23,18 @@ def save_together(
     every rank's files are on disk; all go on when it is committed. Collective.
     """
     if not group.is_leader:
-        write(Path(group.broadcast(None)))
+        draft = Path(group.broadcast(None))
+        write(draft)
         group.barrier()
+        digests_of(draft, group.broadcast(None), group)
         committed: Checkpoint = group.broadcast(None)
         return committed
 
-    def write_all(draft: Path) -> None:
+    def write_all(draft: Path) -> dict[str, str]:
         group.broadcast(str(draft))
         write(draft)
         group.barrier()
+        return digests_of(draft, group.broadcast(files_of(draft)), group)
 
     committed = save_checkpoint(output_folder, step, state, write_all, fence)
     group.broadcast(committed)

@@ -9,7 +9,7 @@ from typing import Any
 from simmer_trainer import describe, zero
 from simmer_trainer.adapted_modules import check_target_modules, is_head_adapted, without_adapter
 from simmer_trainer.batching import Batching, choose_batching
-from simmer_trainer.checkpoints import checkpoint_folder, read_marker, remove_drafts
+from simmer_trainer.checkpoints import check_files, checkpoint_folder, read_marker, remove_drafts
 from simmer_trainer.data import TokenizedRow
 from simmer_trainer.errors import TrainingError
 from simmer_trainer.final_model import stored_type, write_final_model
@@ -98,8 +98,13 @@ def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: Ra
 
     resumed: dict[str, Any] = read_marker(Path(request.resume_from)) if request.HasField("resume_from") else {"step": 0}
     _check_resumed(resumed, request, rows.trained, group)
-    batching = choose_batching(parameters, rows.trained, rows.order, total_steps=rows.total_steps, ranks=group.size)
     progress = Progress.from_json(resumed.get("progress", {}))
+    if resumed["step"] > 0:
+        check_files(Path(request.resume_from), resumed, group)
+    # At the end it is too late to find out.
+    if parameters.keep_best and 0 < progress.best_step < resumed["step"]:
+        _check_best(checkpoint_folder(output_folder, progress.best_step), group)
+    batching = choose_batching(parameters, rows.trained, rows.order, total_steps=rows.total_steps, ranks=group.size)
     # On a GPU, the weights may not fit already.
     with with_advice(model, batching, parameters, rows.longest(), needs_logits=needs_logits):
         trainer = _trainer_class()(
@@ -153,6 +158,7 @@ def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: Ra
     has_better = parameters.keep_best and 0 < progress.best_step < last_step
     best = checkpoint_folder(output_folder, progress.best_step if has_better else last_step)
     if has_better:
+        _check_best(best, group)
         trainer.load_weights(best)
     trainer.release_optimizer()
     model_folder = output_folder / "model"
@@ -173,6 +179,14 @@ def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: Ra
             )
         )
     )
+
+
+def _check_best(checkpoint: Path, group: RankGroup) -> None:
+    """The job cannot end without it, and one that goes on from a checkpoint before it makes it again."""
+    try:
+        check_files(checkpoint, read_marker(checkpoint), group)
+    except TrainingError as error:
+        raise TrainingError("checkpoint_damaged", f"The best evaluation's weights are lost: {error.message}") from error
 
 
 def _started(

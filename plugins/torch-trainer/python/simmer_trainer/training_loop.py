@@ -158,7 +158,7 @@ class Loop:
         if self._group.is_leader:
             with self._control.fence.held():
                 kept = self._parameters.checkpoints_kept
-                prune_checkpoints(self._output_folder, kept, is_protected=self._is_kept)
+                prune_checkpoints(self._output_folder, kept, newest=step, is_protected=self._is_kept)
 
     def final_loss(self, trainer: Any) -> float | None:
         losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]

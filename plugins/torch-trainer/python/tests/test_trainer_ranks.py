@@ -237,6 +237,8 @@ def test_a_checkpoint_that_rank_0_refuses_ends_the_attempt_and_all_ranks(
     save_file(weights, checkpoint / "model.safetensors", metadata={"format": "pt"})
     marker = json.loads((checkpoint / "simmer-checkpoint.json").read_text())
     marker["files"]["model.safetensors"] = (checkpoint / "model.safetensors").stat().st_size
+    # As former versions wrote it.
+    del marker["digests"], marker["digest"]
     (checkpoint / "simmer-checkpoint.json").write_text(json.dumps(marker))
     with TrainerProcess(tmp_path / "trainer", ranks=2) as trainer:
         processes = trainer.rank_processes()
@@ -248,6 +250,26 @@ def test_a_checkpoint_that_rank_0_refuses_ends_the_attempt_and_all_ranks(
         assert failed.code == "checkpoint_invalid" and "model.norm.weight" in failed.message
         trainer.wait_for_exit(SECONDS)
         assert not are_running(processes)
+
+
+def test_shards_that_are_not_as_they_were_saved_are_refused_by_all_ranks_which_serve_on(
+    two_ranks: TrainerProcess, tmp_path: Path
+) -> None:
+    parameters = hyperparameters(max_steps=1)
+    train(two_ranks, tmp_path / "whole", parameters)
+    checkpoint = tmp_path / "whole/output/checkpoints/step-00000001"
+    shards = sorted(checkpoint.rglob("*.distcp"))
+    assert len(shards) == 4
+    for attempt, shard in enumerate(shards, 2):
+        content = shard.read_bytes()
+        shard.write_bytes(content[:-100] + bytes([content[-100] ^ 16]) + content[-99:])
+        request = training_request(
+            tmp_path / "whole", attempt=attempt, model=MODEL, hyperparameters=parameters, resume_from=str(checkpoint)
+        )
+        failed = two_ranks.train(request)[-1].training_failed
+        assert failed.code == "checkpoint_damaged" and str(shard) in failed.message
+        shard.write_bytes(content)
+    train(two_ranks, tmp_path / "next", parameters)
 
 
 def test_a_killed_rank_ends_the_trainer_within_seconds_and_the_job_goes_on(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from trainer_process import (
     MINICPM3,
     TrainerProcess,
+    code_of,
     hyperparameters,
     losses,
     random_model,
@@ -20,6 +22,7 @@ from trainer_process import (
 )
 from trainer_results import assert_same_weights, weights_of
 
+from simmer_trainer.checkpoints import list_checkpoints, prune_checkpoints
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 
 LORA = pb.Lora(rank=4, alpha=8, dropout=0.1)
@@ -139,6 +142,8 @@ def test_a_checkpoint_that_lacks_weights_is_refused(shared_trainer: TrainerProce
     save_file(weights, checkpoint / "model.safetensors", metadata={"format": "pt"})
     marker = json.loads((checkpoint / "simmer-checkpoint.json").read_text())
     marker["files"]["model.safetensors"] = (checkpoint / "model.safetensors").stat().st_size
+    # As former versions wrote it.
+    del marker["digests"], marker["digest"]
     (checkpoint / "simmer-checkpoint.json").write_text(json.dumps(marker))
     again = training_request(tmp_path, attempt=2, resume_from=str(checkpoint))
     failed = shared_trainer.train(again)[-1].training_failed
@@ -186,6 +191,109 @@ def test_checkpoints_are_whole_pruned_and_left_alone_where_unfinished(
 
     with pytest.raises(grpc.RpcError, match=r"optimizer\.pt should have"):
         shared_trainer.stub.StartTraining(again, timeout=60)
+
+
+def flip_a_bit(file: Path) -> None:
+    """As a bad disk does: the size stays."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 16
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        pytest.param(hyperparameters(max_steps=2), id="full"),
+        pytest.param(hyperparameters(max_steps=2, method=pb.METHOD_LORA, lora=LORA), id="lora"),
+    ],
+)
+def test_a_checkpoint_that_is_not_as_it_was_saved_is_refused_whichever_file_has_changed(
+    shared_trainer: TrainerProcess, tmp_path: Path, parameters: pb.Hyperparameters
+) -> None:
+    events = shared_trainer.train(training_request(tmp_path, hyperparameters=parameters))
+    checkpoint = Path(next(event.checkpoint_saved.path for event in events if event.HasField("checkpoint_saved")))
+    marker = json.loads((checkpoint / "simmer-checkpoint.json").read_text())
+    files = [path for path in sorted(checkpoint.rglob("*")) if path.is_file() and path.stem != "simmer-checkpoint"]
+    assert {path.relative_to(checkpoint).as_posix() for path in files} == set(marker["files"])
+    attempts = iter(range(2, 100))
+
+    def resume() -> pb.TrainerEvent:
+        again = training_request(
+            tmp_path, attempt=next(attempts), hyperparameters=parameters, resume_from=str(checkpoint)
+        )
+        return shared_trainer.train(again)[-1]
+
+    for file in files:
+        flip_a_bit(file)
+        failed = resume().training_failed
+        assert (failed.code, str(file) in failed.message) == ("checkpoint_damaged", True), f"{file.name}: {failed}"
+        flip_a_bit(file)
+    assert resume().HasField("training_completed")
+
+
+def test_a_model_made_of_a_checkpoint_that_has_changed_is_refused(
+    shared_trainer: TrainerProcess, tmp_path: Path
+) -> None:
+    shared_trainer.train(training_request(tmp_path, hyperparameters=hyperparameters(max_steps=1)))
+    checkpoint = tmp_path / "output/checkpoints/step-00000001"
+    flip_a_bit(checkpoint / "model.safetensors")
+    model = pb.ModelSource(checkpoint=str(checkpoint))
+    (tmp_path / "exported").mkdir()
+    import grpc
+
+    with pytest.raises(grpc.RpcError) as error:
+        shared_trainer.stub.Export(pb.ExportRequest(model=model, output_folder=str(tmp_path / "exported")), timeout=60)
+    assert code_of(error) == (grpc.StatusCode.INVALID_ARGUMENT, "checkpoint_damaged")
+
+
+def test_one_that_goes_on_from_the_checkpoint_before_a_damaged_one_is_left_with_good_ones(
+    shared_trainer: TrainerProcess, tmp_path: Path
+) -> None:
+    parameters = hyperparameters(max_steps=5, checkpoint_every_steps=2, checkpoints_kept=2)
+    expected = shared_trainer.train(training_request(tmp_path / "whole", hyperparameters=parameters))
+    kept = tmp_path / "whole/output/checkpoints"
+    assert sorted(path.name for path in kept.iterdir()) == ["step-00000004", "step-00000005"]
+    flip_a_bit(kept / "step-00000005/model.safetensors")
+    one = hyperparameters(max_steps=6, checkpoint_every_steps=1, checkpoints_kept=1)
+    again = training_request(
+        tmp_path / "whole", attempt=2, hyperparameters=one, resume_from=str(kept / "step-00000004")
+    )
+    assert losses(shared_trainer.train(again))[5] == losses(expected)[5]
+    assert [path.name for path in kept.iterdir()] == ["step-00000006"]
+
+
+def test_where_a_damaged_checkpoint_is_the_newest_the_next_one_is_not_pruned_for_it(tmp_path: Path) -> None:
+    for step in (4, 6, 9):
+        folder = tmp_path / f"checkpoints/step-{step:08d}"
+        folder.mkdir(parents=True)
+        (folder / "simmer-checkpoint.json").write_text("{}")
+    # An attempt went on from 4, since 9 was refused, and has saved 6.
+    prune_checkpoints(tmp_path, 1, newest=6)
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["step-00000006"]
+
+
+def test_a_job_whose_best_checkpoint_is_damaged_or_gone_says_so_before_it_trains(
+    shared_trainer: TrainerProcess, tmp_path: Path
+) -> None:
+    # What is learned of sums is soon of no use for it.
+    evaluation = str(write_rows(tmp_path / "evaluation.parquet", [{"prompt": "Other", "completion": " words"}]))
+    parameters = hyperparameters(
+        max_steps=12, checkpoint_every_steps=4, evaluate_every_steps=1, keep_best=True, learning_rate=1e-2
+    )
+    changes: dict[str, Any] = {"hyperparameters": parameters, "evaluation_data": evaluation}
+    events = shared_trainer.train(training_request(tmp_path, **changes))
+    best = events[-1].training_completed.best_step
+    assert 0 < best < 12
+    checkpoints = tmp_path / "output/checkpoints"
+    newest = str(checkpoints / "step-00000012")
+    folder = checkpoints / f"step-{best:08d}"
+    flip_a_bit(folder / "model.safetensors")
+    failed = shared_trainer.train(training_request(tmp_path, attempt=2, resume_from=newest, **changes))[-1]
+    assert failed.training_failed.code == "checkpoint_damaged"
+    shutil.rmtree(folder)
+    failed = shared_trainer.train(training_request(tmp_path, attempt=3, resume_from=newest, **changes))[-1]
+    assert failed.training_failed.code == "checkpoint_damaged"
+    assert f"step-{best:08d}" in failed.training_failed.message
 
 
 def test_a_checkpoint_of_other_data_is_refused(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
