@@ -234,10 +234,11 @@ def _run_steps(
 ) -> int:
     """From the checkpoint, if there is one, to the last step, whose number is returned."""
     resume_from = request.resume_from if request.HasField("resume_from") else None
-    if resume_from is not None and progress.has_stopped_early:
-        # It was killed between its end and the model.
+    resumed_after = trainer.loop.resumed_after
+    if resume_from is not None and (progress.has_stopped_early or resumed_after >= trainer.args.max_steps):
+        # It was killed between its end and the model. Within an epoch, the Trainer would do one step more.
         trainer.load_weights(Path(resume_from))
-        return int(trainer.loop.resumed_after)
+        return int(resumed_after)
     with with_advice(trainer.model, batching, request.hyperparameters, longest, needs_logits=needs_logits):
         trainer.train(resume_from_checkpoint=resume_from)
     trainer.loop.save_last_checkpoint(trainer)

@@ -252,6 +252,39 @@ def test_a_checkpoint_that_rank_0_refuses_ends_the_attempt_and_all_ranks(
         assert not are_running(processes)
 
 
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        pytest.param(hyperparameters(max_steps=3, schedule=pb.LEARNING_RATE_SCHEDULE_CONSTANT), id="within an epoch"),
+        pytest.param(
+            hyperparameters(max_steps=9, evaluate_every_steps=1, early_stopping_patience=1, learning_rate=0.3),
+            id="stopped early",
+        ),
+        pytest.param(hyperparameters(max_steps=3, method=pb.METHOD_LORA, lora=LORA), id="lora"),
+    ],
+)
+def test_a_job_of_two_ranks_killed_at_its_end_only_writes_its_model(
+    two_ranks: TrainerProcess, tmp_path: Path, parameters: pb.Hyperparameters
+) -> None:
+    folder = tmp_path / "job"
+    folder.mkdir()
+    evaluation = str(write_rows(folder / "evaluation.parquet", sums(5)))
+    changes = {"model": MODEL, "hyperparameters": parameters, "evaluation_data": evaluation}
+    events = two_ranks.train(training_request(folder, **changes))
+    first = events[-1].training_completed
+    assert first.steps == 3 or first.stopped_early, events[-1]
+    model = folder / "output/model"
+    model.rename(folder / "former")
+    checkpoint = str(folder / f"output/checkpoints/step-{first.steps:08d}")
+    after = two_ranks.train(training_request(folder, attempt=2, resume_from=checkpoint, **changes))
+    assert not losses(after)
+    assert (after[-1].training_completed.steps, after[-1].training_completed.final_loss) == (
+        first.steps,
+        first.final_loss,
+    ), after[-1]
+    assert_same_weights(folder / "former", model)
+
+
 def test_shards_that_are_not_as_they_were_saved_are_refused_by_all_ranks_which_serve_on(
     two_ranks: TrainerProcess, tmp_path: Path
 ) -> None:

@@ -25,6 +25,7 @@ from trainer_results import assert_same_weights, weights_of
 from simmer_trainer.checkpoints import list_checkpoints, prune_checkpoints
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 
+CONSTANT = pb.LEARNING_RATE_SCHEDULE_CONSTANT
 LORA = pb.Lora(rank=4, alpha=8, dropout=0.1)
 LINEAR_HEADS = {
     "linear_num_key_heads": 2,
@@ -150,17 +151,29 @@ def test_a_checkpoint_that_lacks_weights_is_refused(shared_trainer: TrainerProce
     assert failed.code == "checkpoint_invalid" and "model.norm.weight" in failed.message
 
 
-def test_a_job_killed_at_its_end_only_writes_its_model(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
-    request = training_request(tmp_path)
-    events = shared_trainer.train(request)
+@pytest.mark.parametrize(
+    ("parameters", "steps"),
+    [
+        pytest.param(hyperparameters(), 10, id="at an epoch's end"),
+        # At a constant learning rate one step more is another model.
+        pytest.param(hyperparameters(max_steps=7, schedule=CONSTANT), 7, id="within an epoch"),
+        pytest.param(hyperparameters(epochs=1.5, schedule=CONSTANT, packing=True), 8, id="packed"),
+        pytest.param(hyperparameters(max_steps=7, schedule=CONSTANT, method=pb.METHOD_LORA, lora=LORA), 7, id="lora"),
+    ],
+)
+def test_a_job_killed_at_its_end_only_writes_its_model(
+    shared_trainer: TrainerProcess, tmp_path: Path, parameters: pb.Hyperparameters, steps: int
+) -> None:
+    events = shared_trainer.train(training_request(tmp_path, hyperparameters=parameters))
     saved = [event.checkpoint_saved for event in events if event.HasField("checkpoint_saved")]
-    assert [one.step for one in saved] == [10]
+    assert [one.step for one in saved] == [steps]
     model = tmp_path / "output/model"
     model.rename(tmp_path / "former")
-    again = training_request(tmp_path, attempt=2, resume_from=saved[0].path)
-    events = shared_trainer.train(again)
-    assert not losses(events)
-    assert events[-1].training_completed.model_folder == str(model)
+    again = training_request(tmp_path, attempt=2, hyperparameters=parameters, resume_from=saved[0].path)
+    after = shared_trainer.train(again)
+    assert not losses(after)
+    first, second = events[-1].training_completed, after[-1].training_completed
+    assert (second.model_folder, second.steps, second.final_loss) == (str(model), steps, first.final_loss)
     assert_same_weights(tmp_path / "former", model)
 
 
