@@ -59,3 +59,22 @@ it('counts the time in which the run ran, not that between a stop or a kill and 
   }
   expect(gatherer.result().seconds).toBe(10 + 5 + 3);
 });
+
+it('has of an evaluation that ran again, since a kill had lost its checkpoint, what it told last', () => {
+  const gatherer = new RunGatherer();
+  for (const [step, loss] of [
+    [5, 2],
+    [10, 1.5],
+    [10, 1.51],
+    [15, 1.2],
+  ]) {
+    gatherer.add(event('evaluation.logged', 'tuned', { step, loss, best: true }));
+  }
+  gatherer.add(event('step.logged', 'tuned', { step: 15, rerun: false }));
+  const [training] = gatherer.result().trainings;
+  expect(training?.evaluations.map(({ step, loss }) => [step, loss])).toEqual([
+    [5, 2],
+    [10, 1.51],
+    [15, 1.2],
+  ]);
+});

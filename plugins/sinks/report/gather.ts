@@ -7,7 +7,8 @@ type Of<T extends Event['type']> = Extract<Event, { type: T }>;
 
 interface TrainingSoFar {
   readonly steps: KeptSteps;
-  evaluations: EventData['evaluation.logged'][];
+  /** By step: one that a kill took the checkpoint of runs again. */
+  readonly evaluations: Map<number, EventData['evaluation.logged']>;
   checkpoints: Set<number>;
   rerunSteps: Set<number>;
   started: EventData['training.started'] | undefined;
@@ -205,7 +206,7 @@ export class RunGatherer {
         break;
       }
       case 'evaluation.logged':
-        this.training(event).evaluations.push(event.data);
+        this.training(event).evaluations.set(event.data.step, event.data);
         break;
       case 'checkpoint.saved':
         this.training(event).checkpoints.add(event.data.step);
@@ -222,7 +223,7 @@ export class RunGatherer {
     if (training === undefined) {
       training = {
         steps: new KeptSteps(),
-        evaluations: [],
+        evaluations: new Map(),
         checkpoints: new Set(),
         rerunSteps: new Set(),
         started: undefined,
@@ -238,7 +239,7 @@ function toCurve(stage: string, training: TrainingSoFar): TrainingCurve {
   return {
     stage,
     steps: training.steps.inOrder(),
-    evaluations: training.evaluations,
+    evaluations: [...training.evaluations.values()],
     checkpoints: [...training.checkpoints].sort((left, right) => left - right),
     rerunSteps: training.rerunSteps.size,
     started: training.started,
