@@ -2,6 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '../errors.js';
 import { type HashOptions, hashFile } from '../files/file-hash.js';
+import { isMissing } from '../files/unless-missing.js';
 import { inOrder } from '../in-order.js';
 import type { ArtifactFile } from './artifact.js';
 
@@ -54,8 +55,7 @@ async function entriesOf(folder: string) {
   try {
     return await readdir(folder, { withFileTypes: true });
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error;
+    if (!isMissing(error)) throw error;
     throw new UserError('not_a_folder', `${folder} is not a folder.`, { cause: error });
   }
 }

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { jsonDigest } from '../document/canonical-json.js';
 import { UserError } from '../errors.js';
+import { isMissing } from '../files/unless-missing.js';
 import type { ArtifactFile, ArtifactManifest, ArtifactType } from './artifact.js';
 import { artifactUri } from './artifact-uri.js';
 
@@ -65,8 +66,7 @@ async function readText(file: string, uri: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error;
+    if (!isMissing(error)) throw error;
     throw new UserError('artifact_missing', `There is no artifact ${uri} in this home: ${file} does not exist.`, {
       kind: 'environment',
       hint: 'Choose the home that has it with --home, or run the recipe that makes it again.',

@@ -2,6 +2,7 @@ import { constants, existsSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { UserError } from '../errors.js';
+import { isMissing } from '../files/unless-missing.js';
 import { simmerPackage } from '../plugin/locate.js';
 
 /** Recipes and settings are written by hand: a file beyond this is something else. */
@@ -48,12 +49,12 @@ async function readBytes(file: string, what: string): Promise<Buffer> {
     }
     return await handle.readFile();
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === 'ENOENT' || code === 'ENOTDIR') {
+    if (isMissing(error)) {
       throw new UserError('file_missing', `There is no ${what} ${file}.`, {
         hint: builtInHint(file) ?? 'Paths on the command line are relative to the folder that you are in.',
       });
     }
+    const { code } = error as NodeJS.ErrnoException;
     if (code === 'EACCES' || code === 'EPERM' || code === 'ELOOP' || code === 'ENAMETOOLONG' || code === 'ENXIO') {
       throw new UserError('not_readable', `The ${what} ${file} cannot be read: ${(error as Error).message}.`, {
         hint: 'Check its name and its permissions.',

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { open, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { unlessMissing } from '../files/unless-missing.js';
 import type { Log } from '../plugin/log.js';
 import { type Claim, claimQuestion, releasesIn } from './claimed-questions.js';
 import { type AskedByAnother, QuestionLinks } from './question-links.js';
@@ -29,11 +30,6 @@ const digestLength = 32;
 /** What a line ends with: found there without parsing the trace, too. */
 const ending = /"maxTokens":(\d+)(?:,"taken":true)?\}\n$/;
 const endingLength = 64;
-
-/** What is there and cannot be read would be paid for again. */
-function unlessMissing(error: NodeJS.ErrnoException): undefined {
-  if (error.code !== 'ENOENT' && error.code !== 'ENOTDIR') throw error;
-}
 
 interface Place {
   readonly maxTokens: number;
@@ -127,7 +123,7 @@ export class EarlierReplies<Reply extends KeptReply> {
   private async known(of: string, maxTokens: number): Promise<Reply | undefined> {
     for (const place of this.places.get(of) ?? []) {
       if (place.maxTokens > maxTokens) continue;
-      // Its run may have been removed since.
+      // Its run may have been removed since. What is there and cannot be read would be paid for again.
       await using file = await open(place.file, 'r').catch(unlessMissing);
       if (file === undefined) continue;
       const bytes = Buffer.alloc(place.length);

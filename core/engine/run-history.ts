@@ -4,6 +4,7 @@ import { isUserError } from '../errors.js';
 import { readLogEdges } from '../events/log-edges.js';
 import { logFormat } from '../events/log-scanner.js';
 import { readEvents } from '../events/replay.js';
+import { isMissing } from '../files/unless-missing.js';
 import { present } from '../present.js';
 import { readRunOwner } from '../process/run-lock.js';
 import { eventsFile, readPlan } from './run-folder.js';
@@ -61,9 +62,7 @@ export async function completedRun(runFolder: string): Promise<RunSummary | unde
  * of a run, whose artifacts nobody else may take for nobody's.
  */
 export function isLogAbsent(error: unknown): boolean {
-  if (!isUserError(error) || error.code !== 'log_missing') return false;
-  const { code } = error.cause as NodeJS.ErrnoException;
-  return code === 'ENOENT' || code === 'ENOTDIR';
+  return isUserError(error) && error.code === 'log_missing' && isMissing(error.cause);
 }
 
 /** Whether a process writes a run, as far as can be told: one on another host may be gone. */

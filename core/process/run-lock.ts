@@ -7,6 +7,7 @@ import { basename, join, resolve } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { UserError } from '../errors.js';
 import { isDiskFull, writingTo } from '../files/disk-error.js';
+import { isMissing } from '../files/unless-missing.js';
 import { isAlive, isSeenFromHere, type ProcessPlace, processIdentity, processPlace } from './process-identity.js';
 
 /** Who writes, or wrote, a run. */
@@ -302,9 +303,7 @@ async function readOwnerFile(folder: string): Promise<RunOwner | undefined> {
       ...(typeof runId === 'string' ? { runId } : {}),
     };
   } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    if (error instanceof SyntaxError || isMissing(error)) return undefined;
     throw error;
   }
 }

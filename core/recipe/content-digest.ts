@@ -5,6 +5,7 @@ import { join, relative, resolve } from 'node:path';
 import { UserError } from '../errors.js';
 import { sha256OfFile } from '../files/file-hash.js';
 import { isGlob, matchingFiles } from '../files/matching-files.js';
+import { unlessMissing } from '../files/unless-missing.js';
 import { inOrder } from '../in-order.js';
 import { RecentlyUsed } from '../recently-used.js';
 
@@ -27,19 +28,9 @@ export async function namedDigest(name: string, folder: string): Promise<string 
  * @throws UserError `not_a_file` for a pipe or a device, which might never end
  */
 export async function contentDigest(path: string): Promise<string | undefined> {
-  const stats = await statsOf(path);
+  const stats = await stat(path, { bigint: true }).catch(unlessMissing);
   if (stats === undefined) return undefined;
   return stats.isDirectory() ? folderDigest(path, await readdir(path), mostTogether) : fileDigest(path, stats);
-}
-
-async function statsOf(path: string): Promise<BigIntStats | undefined> {
-  try {
-    return await stat(path, { bigint: true });
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
-    throw error;
-  }
 }
 
 /** What is looked at together of one folder or glob: on a network disk each answer takes its time. */
@@ -56,7 +47,7 @@ async function folderDigest(folder: string, names: readonly string[], together: 
 /** What stands in a folder's digest for an entry of it: nothing for a home. */
 async function entryOf(folder: string, name: string, together: number): Promise<string> {
   const path = join(folder, name);
-  const stats = await statsOf(path);
+  const stats = await stat(path, { bigint: true }).catch(unlessMissing);
   if (stats === undefined) return `${name}\0\0`;
   if (!stats.isDirectory()) return `${name}\0${await fileDigest(path, stats)}\0`;
   const names = await readdir(path);
