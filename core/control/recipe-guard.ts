@@ -1,9 +1,10 @@
 import { existsSync, realpathSync } from 'node:fs';
-import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { isMapValue } from '../document/describe-value.js';
 import { formatPath, type Path, valueAt } from '../document/path.js';
 import type { ProblemList } from '../document/problem-list.js';
 import { isUrl } from '../files/is-url.js';
+import { isWithin } from '../files/is-within.js';
 import { isGlob } from '../files/matching-files.js';
 import type { IsForeign, MarkedOption, RecipeGuard } from '../recipe/guard.js';
 import { type AllowedSecret, isOwnVariable, isSecretAllowed, listedSecrets } from './allowed-secrets.js';
@@ -80,7 +81,7 @@ function allowsFile(
   // What a pattern may match lies below the folders that it names before its first sign.
   const base = isPattern ? resolve(rules.folder, dirname(`${value.slice(0, value.search(/[*?[\]{}]/))}x`)) : literal;
   const real = realPath(base);
-  if (!(isPattern && isUpward) && places.some((place) => isWithin(place, real))) return true;
+  if (!(isPattern && isUpward) && places.some((place) => isWithin(real, place))) return true;
   refusePath(value, path, { rules, problems });
   return false;
 }
@@ -184,7 +185,7 @@ function leadsOut(text: string, folder: string, places: readonly string[]): bool
   const path = resolve(folder, text);
   if (isProse(text, path)) return false;
   const real = realPath(path);
-  return !places.some((place) => isWithin(place, real));
+  return !places.some((place) => isWithin(real, place));
 }
 
 /**
@@ -208,9 +209,4 @@ function realPath(path: string): string {
     }
   }
   return real;
-}
-
-function isWithin(root: string, path: string): boolean {
-  const way = relative(root, path);
-  return way === '' || (way !== '..' && !way.startsWith('../') && !isAbsolute(way));
 }

@@ -12,6 +12,7 @@ import type { LogFileSystem } from '../events/log-file-system.js';
 import { RunLog } from '../events/run-log.js';
 import { diskError } from '../files/disk-error.js';
 import { syncFolder, writeAndSync, writeFileDurably } from '../files/durable-files.js';
+import { isWithin } from '../files/is-within.js';
 import { unlessMissing } from '../files/unless-missing.js';
 import type { Plan } from '../recipe/plan.js';
 import { planDigest } from '../recipe/plan-digest.js';
@@ -168,8 +169,7 @@ export async function linkOutputs(
   await mkdir(links, { recursive: true });
   for (const [output, artifact] of outputs) {
     // Within the home the link is relative, so that the home may be moved.
-    const isInHome = !relative(home, artifact.folder).startsWith('..');
-    const target = isInHome ? relative(links, artifact.folder) : artifact.folder;
+    const target = isWithin(artifact.folder, home) ? relative(links, artifact.folder) : artifact.folder;
     const link = join(links, `${stage}.${output}`);
     const unfinished = `${link}.${process.pid}.new`;
     await rm(unfinished, { force: true });

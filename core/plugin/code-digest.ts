@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { sha256OfFile } from '../files/file-hash.js';
+import { isWithin } from '../files/is-within.js';
 import { unlessMissing } from '../files/unless-missing.js';
 
 /** What says nothing of what a plugin does: tests, maps, types and caches. What it installs is told by its lock file. */
@@ -207,8 +208,4 @@ async function filesBelow(
     } else if (kind?.isFile() === true && !leftOutFiles.test(entry.name)) found.push(path);
   }
   return found;
-}
-
-function isWithin(path: string, folder: string): boolean {
-  return relative(folder, path).split(sep)[0] !== '..';
 }

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { realpathSync } from 'node:fs';
-import { isAbsolute, join, relative, resolve } from 'node:path';
+import { isAbsolute, resolve } from 'node:path';
 import type { Artifact, TableArtifact } from '../../artifacts/artifact.js';
 import { deferred } from '../../deferred.js';
 import { UserError } from '../../errors.js';
+import { isWithin } from '../../files/is-within.js';
 import type { SinkContext, StageContext, StageEvent } from '../definitions.js';
 import type { StageEstimateContext } from '../estimate.js';
 import type { Log } from '../log.js';
@@ -68,7 +69,8 @@ export class HostedStage {
   ownPath(path: string, places: 'temporary' | 'temporary or scratch'): string {
     const folders = [this.temporaryFolder, ...(places === 'temporary' ? [] : [this.context.scratchFolder])];
     const real = isAbsolute(path) ? realPath(path) : undefined;
-    if (real !== undefined && folders.some((folder) => isInside(realPath(folder) ?? folder, real))) return real;
+    const around = folders.map((folder) => realPath(folder) ?? folder);
+    if (real !== undefined && !around.includes(real) && around.some((folder) => isWithin(real, folder))) return real;
     throw new UserError(
       'path_not_allowed',
       `${JSON.stringify(path)} is not there, or not inside the stage's ${places} folder.`,
@@ -160,9 +162,4 @@ function realPath(path: string): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-function isInside(folder: string, path: string): boolean {
-  const way = relative(folder, path);
-  return way !== '' && way !== '..' && !way.startsWith(join('..', '/')) && !isAbsolute(way);
 }
