@@ -1,4 +1,5 @@
 import { UserError } from '../errors.js';
+import { formatCounted } from '../figures.js';
 import type { Plan } from '../recipe/plan.js';
 import { type Capacity, type ScheduledStage, totalDemand } from './scheduler.js';
 import { stagesNeeded } from './stage-inputs.js';
@@ -39,5 +40,5 @@ export function refuseBeyondMachine(stages: readonly ScheduledStage[], machine: 
 }
 
 function gpus(count: number): string {
-  return count === 1 ? '1 GPU' : `${count === 0 ? 'no' : count} GPUs`;
+  return count === 0 ? 'no GPUs' : formatCounted(count, 'GPU');
 }

@@ -3,6 +3,7 @@ import { access, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs
 import { delimiter, join } from 'node:path';
 import { writingToCache } from '../config/cache-folder.js';
 import { UserError } from '../errors.js';
+import { formatCounted } from '../figures.js';
 import type { PrepareContext } from '../plugin/definitions.js';
 import { noDiskSpace } from './no-disk-space.js';
 import { installWithPip } from './pip.js';
@@ -154,7 +155,7 @@ async function announce(name: string, lock: PythonLock, path: string, context: P
   const known = ['torch', 'transformers', 'trl', 'math-verify', 'grpcio'];
   const first = known.filter((item) => item in lock.pins).map((item) => `${item} ${lock.pins[item]}`);
   const examples = first.length === 0 ? '' : ` (${first.join(', ')}${first.length < pins.length ? ', …' : ''})`;
-  const count = pins.length === 1 ? '1 package' : `${pins.length} packages`;
+  const count = formatCounted(pins.length, 'package');
   // How much comes first: a terminal cuts the line behind some fifty columns.
   const much = lock.download ?? 'packages';
   context.log.info(`Downloading ${much}, once, for the Python environment ${name}: ${count}${examples}, into ${path}.`);

@@ -1,6 +1,7 @@
 import { isMapValue } from '../document/describe-value.js';
 import type { Path } from '../document/path.js';
 import { checkWithSchema } from '../document/schema-problems.js';
+import { formatCounted } from '../figures.js';
 import type { Contribution } from '../plugin/catalog.js';
 import { checkAnswer } from '../plugin/check-answer.js';
 import type { LauncherDefinition, TrainerDefinition, VersionsContext } from '../plugin/definitions.js';
@@ -78,7 +79,7 @@ async function checkGpusAreUsed(
   const started = processes === 1 ? 'one process' : `${processes} processes`;
   scope.problems.add(
     'gpus_unused',
-    `Trainer "${name}" holds ${gpus} GPU${gpus === 1 ? '' : 's'}, and ${uses} starts ${started}, which can use ` +
+    `Trainer "${name}" holds ${formatCounted(gpus, 'GPU')}, and ${uses} starts ${started}, which can use ` +
       `${processes * gpusPerProcess}.`,
     ['trainers', name, 'resources', 'gpus'],
     {

@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isUserError, UserError } from '../errors.js';
 import type { EventDraft } from '../events/catalogue.js';
+import { formatCounted } from '../figures.js';
 import type { LauncherDefinition, PrepareContext, TrainerCommand, TrainerDefinition } from '../plugin/definitions.js';
 import type { Log } from '../plugin/log.js';
 import { describeExit } from '../process/handshake.js';
@@ -331,8 +332,7 @@ export class TrainerSupervisor {
 
   private exitError({ exit, lines }: { exit: ProcessExit; lines: readonly string[] }): UserError {
     const { name } = this.options.planned;
-    const times =
-      this.restarts === 0 ? '' : ` It was restarted ${this.restarts} time${this.restarts === 1 ? '' : 's'}.`;
+    const times = this.restarts === 0 ? '' : ` It was restarted ${formatCounted(this.restarts, 'time')}.`;
     return new UserError(
       'trainer_exited',
       [

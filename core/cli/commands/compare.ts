@@ -4,6 +4,7 @@ import { type ComparedRun, compareRuns } from '../../engine/past-runs/compare-ru
 import { groupRuns, type RunGroup } from '../../engine/past-runs/group-runs.js';
 import type { RunSummary } from '../../engine/run-outcome.js';
 import { exitCodes, UserError } from '../../errors.js';
+import { formatCounted } from '../../figures.js';
 import { fitsPattern } from '../../files/name-pattern.js';
 import { openWorkspace } from '../open-workspace.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
@@ -61,7 +62,7 @@ function leftOutLines(
       : [[runs.length - completed, 'did not complete'] as const, [completed - grouped, 'ran again later'] as const]),
   ] as const;
   const told = notes.flatMap(([count, why]) =>
-    count === 0 ? [] : [`${count} run${count === 1 ? '' : 's'} left out: ${count === 1 ? 'it' : 'they'} ${why}`],
+    count === 0 ? [] : [`${formatCounted(count, 'run')} left out: ${count === 1 ? 'it' : 'they'} ${why}`],
   );
   return told.length === 0 ? [] : ['', ...told.map(colors.dim)];
 }

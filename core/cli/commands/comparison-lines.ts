@@ -2,7 +2,7 @@ import type { Colors } from 'picocolors/types.js';
 import stringWidth from 'string-width';
 import type { ComparedRun } from '../../engine/past-runs/compare-runs.js';
 import type { RunGroup, Spread } from '../../engine/past-runs/group-runs.js';
-import { formatCount, formatDuration, formatShare, formatUsd } from '../../figures.js';
+import { formatCount, formatCounted, formatDuration, formatShare, formatUsd } from '../../figures.js';
 import { tableLines } from '../table.js';
 import { visibleText } from '../terminal.js';
 
@@ -51,10 +51,7 @@ function isOfOneSize(runs: readonly ComparedRun[], name: string): boolean {
 
 /** Groups of runs in place of runs; figures are means, with the standard deviation where there are several. */
 export function groupLines(groups: readonly RunGroup[], isShown: IsShown, shape: Shape): readonly string[] {
-  const legend = groups.map(({ runIds }, index) => [
-    String(index + 1),
-    `${runIds.length} run${runIds.length === 1 ? '' : 's'}`,
-  ]);
+  const legend = groups.map(({ runIds }, index) => [String(index + 1), formatCounted(runIds.length, 'run')]);
   const cells = groups.map((group) => {
     const text = (spread: Spread, valueText: (value: number) => string) => {
       // A loss may be no number, and a metric may not be there.

@@ -6,7 +6,7 @@ import { missingSecretLine } from '../../engine/missing-secrets.js';
 import type { StagePreview } from '../../engine/run-outcome.js';
 import { exitCodes, UserError } from '../../errors.js';
 import { redactedValue, redactor } from '../../events/redaction.js';
-import { formatBytes, formatCount, formatDuration, formatUsd } from '../../figures.js';
+import { formatBytes, formatCount, formatCounted, formatDuration, formatUsd } from '../../figures.js';
 import type { Resources } from '../../plugin/resources.js';
 import type { BudgetLimits } from '../../recipe/budget.js';
 import type { Plan } from '../../recipe/plan.js';
@@ -155,7 +155,7 @@ function needs({ cpus, memoryBytes, gpus, nodes, hardware }: Resources): string 
     ...(nodes === undefined || nodes <= 1 ? [] : [`${nodes} nodes`]),
     ...(gpus === undefined || gpus === 0
       ? []
-      : [`${gpus} ${hardware ?? ''} GPU${gpus === 1 ? '' : 's'}`.replace('  ', ' ')]),
+      : [formatCounted(gpus, hardware === undefined ? 'GPU' : `${hardware} GPU`)]),
     ...(cpus === undefined ? [] : [`${cpus} core${cpus === 1 ? '' : 's'}`]),
     ...(memoryBytes === undefined ? [] : [formatBytes(memoryBytes)]),
   ].join(', ');
@@ -176,5 +176,5 @@ function totalLine(previews: readonly StagePreview[]): string {
     [count('miss'), 'to run'],
     [count('unknown'), 'not known until their inputs exist'],
   ].flatMap(([many, what]) => (many === 0 ? [] : [`${many} ${what}`]));
-  return `${previews.length} stage${previews.length === 1 ? '' : 's'}: ${parts.join(', ')}`;
+  return `${formatCounted(previews.length, 'stage')}: ${parts.join(', ')}`;
 }

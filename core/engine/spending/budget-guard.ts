@@ -2,7 +2,7 @@ import { inject, injectable } from 'inversify';
 import { usdPerHour } from '../../config/hardware.js';
 import { canonicalJson } from '../../document/canonical-json.js';
 import { UserError } from '../../errors.js';
-import { formatUsd } from '../../figures.js';
+import { formatCounted, formatUsd } from '../../figures.js';
 import { checkSpendingRequest, checkSpent } from '../../plugin/check-spending.js';
 import type { Resources } from '../../plugin/resources.js';
 import type { Reservation, Spending, SpendingRequest, Spent } from '../../plugin/spending.js';
@@ -280,9 +280,7 @@ export class BudgetGuard {
     const how = this.#run.isAttended ? 'a second Ctrl-C' : `\`simmer cancel ${this.#run.runId} --now\``;
     this.#recorder
       .log({ source: 'engine' })
-      .warning(
-        `Waiting for ${what} paid for, at most ${minutes} minute${minutes === 1 ? '' : 's'}; ${how} drops ${them}.`,
-      );
+      .warning(`Waiting for ${what} paid for, at most ${formatCounted(minutes, 'minute')}; ${how} drops ${them}.`);
   }
 
   #wake(): void {
