@@ -1,9 +1,10 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { access, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { writingToCache } from '../config/cache-folder.js';
 import { UserError } from '../errors.js';
 import { formatCounted } from '../figures.js';
+import { writeFileDurably } from '../files/durable-files.js';
 import type { PrepareContext } from '../plugin/definitions.js';
 import { noDiskSpace } from './no-disk-space.js';
 import { installWithPip } from './pip.js';
@@ -138,8 +139,7 @@ async function make(
     const installed = await installedVersions(python, context.signal);
     const versions = { python: interpreter.version, ...pick(installed, Object.keys(lock.pins)) };
     const record: ReadyRecord = { format: 1, folder: environment, versions };
-    await writeFile(join(folder, 'ready.json.draft'), JSON.stringify(record), { flush: true });
-    await rename(join(folder, 'ready.json.draft'), join(folder, 'ready.json'));
+    await writeFileDurably(join(folder, 'ready.json'), JSON.stringify(record));
     return { python, path, versions };
   } catch (error) {
     // Again, where a process that was killed finishes its last write meanwhile.
