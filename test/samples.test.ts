@@ -1,14 +1,14 @@
-import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { open, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { Settings } from '../core/config/settings.js';
 import { exitCodes, isUserError } from '../core/errors.js';
 import { PluginCatalog } from '../core/plugin/catalog.js';
 import { loadRecipe } from '../core/recipe/load-recipe.js';
 import type { Overrides } from '../core/recipe/overrides.js';
 import { planRecipe } from '../core/recipe/plan-recipe.js';
+import { sharedFolder } from './temporary-folder.js';
 
 const samples = fileURLToPath(new URL('samples', import.meta.url));
 const settings: Settings = {
@@ -63,14 +63,8 @@ describe('the sample', async () => {
 });
 
 describe('a recipe that is too much', () => {
-  let folder: string;
+  const folder = sharedFolder();
   const none = { params: {}, overrides: {} };
-
-  beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'simmer-samples-'));
-  });
-
-  afterAll(() => rm(folder, { recursive: true }));
 
   async function outcomeOfText(text: string): Promise<string> {
     await writeFile(join(folder, 'recipe.yaml'), text);

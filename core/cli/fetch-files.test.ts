@@ -1,22 +1,10 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import {
-  lstat,
-  mkdir,
-  mkdtemp,
-  readdir,
-  readFile,
-  realpath,
-  rename,
-  rm,
-  stat,
-  symlink,
-  writeFile,
-} from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { lstat, mkdir, readdir, readFile, realpath, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import type { RunArtifact } from '../engine/past-runs/run-artifacts.js';
 import { fetchArtifact, fetchOver, type ReadBytes } from './fetch-files.js';
 
@@ -47,10 +35,9 @@ let folder: string;
 /** What was asked for. */
 let asked: string[];
 beforeEach(async () => {
-  folder = await realpath(await mkdtemp(join(tmpdir(), 'simmer-fetch-')));
+  folder = await realpath(await temporaryFolder());
   asked = [];
 });
-afterEach(() => rm(folder, { recursive: true, force: true }));
 
 /** Gives the contents by a hundred bytes; @param bytes after so many it breaks off */
 function reader(bytes = Number.POSITIVE_INFINITY, of = contents): ReadBytes {

@@ -1,13 +1,12 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import picocolors from 'picocolors';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { sharedFolder } from '../../test/temporary-folder.js';
 import { toErrorRecord, UserError } from '../errors.js';
 import { errorLines, exitCodeOf, exitCodeOfFailedRun } from './print-error.js';
 
-const folder = mkdtempSync(join(tmpdir(), 'simmer-print-error-'));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const folder = sharedFolder();
 
 function printed(error: unknown): readonly string[] {
   return errorLines(toErrorRecord(error), { colors: picocolors.createColors(false), cwd: folder, version: '9.9.9' });

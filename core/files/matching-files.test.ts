@@ -1,18 +1,17 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import { contentDigest, globDigest } from '../recipe/content-digest.js';
 import { isGlob, matchingFiles } from './matching-files.js';
 
 let folder: string;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'simmer-[glob]-'));
+  folder = join(await temporaryFolder(), '[glob]');
   await mkdir(join(folder, 'a', 'deep'), { recursive: true });
   for (const name of ['b.jsonl', 'a/1.jsonl', 'a/deep/2.jsonl.gz', 'a/notes.txt', '.hidden.jsonl', 'b+|(c).csv'])
     await writeFile(join(folder, name), name);
 });
-afterEach(() => rm(folder, { recursive: true }));
 
 describe('matchingFiles', () => {
   it.each([

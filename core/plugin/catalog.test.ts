@@ -1,18 +1,12 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { sharedFolder } from '../../test/temporary-folder.js';
 import type { UserError } from '../errors.js';
 import { PluginCatalog } from './catalog.js';
 import { builtInPlugins } from './locate.js';
 
-let folder: string;
-
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'simmer-catalog-'));
-});
-
-afterAll(() => rm(folder, { recursive: true }));
+const folder = sharedFolder();
 
 async function write(path: string, text: string): Promise<string> {
   await mkdir(dirname(join(folder, path)), { recursive: true });

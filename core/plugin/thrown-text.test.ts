@@ -1,36 +1,31 @@
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import { thrownText, withCause } from './thrown-text.js';
 
 describe('what a plugin threw', () => {
   it('is told with its place in the code of the plugin', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'thrown text '));
-    try {
-      const file = join(folder, 'mine.mjs');
-      await writeFile(file, 'export function call(inside) {\n  inside();\n}\nexport function fail() {\n  null.x;\n}\n');
-      const mine = await import(/* @vite-ignore */ pathToFileURL(file).href);
-      const thrownBy = (work: () => void) => {
-        try {
-          work();
-        } catch (error) {
-          return thrownText(error);
-        }
-        return undefined;
-      };
-      expect(thrownBy(() => mine.fail())).toBe(
-        "TypeError: Cannot read properties of null (reading 'x') (mine.mjs:5:8)",
-      );
-      const inSimmer = () => mine.call(() => void new URL('no address'));
-      expect(thrownBy(inSimmer)).toBe('TypeError: Invalid URL (mine.mjs:2:3)');
-    } finally {
-      await rm(folder, { recursive: true });
-    }
+    const folder = join(await temporaryFolder(), 'thrown text');
+    const file = join(folder, 'mine.mjs');
+    await mkdir(folder);
+    await writeFile(file, 'export function call(inside) {\n  inside();\n}\nexport function fail() {\n  null.x;\n}\n');
+    const mine = await import(/* @vite-ignore */ pathToFileURL(file).href);
+    const thrownBy = (work: () => void) => {
+      try {
+        work();
+      } catch (error) {
+        return thrownText(error);
+      }
+      return undefined;
+    };
+    expect(thrownBy(() => mine.fail())).toBe("TypeError: Cannot read properties of null (reading 'x') (mine.mjs:5:8)");
+    const inSimmer = () => mine.call(() => void new URL('no address'));
+    expect(thrownBy(inSimmer)).toBe('TypeError: Invalid URL (mine.mjs:2:3)');
   });
 
   it('is told with what it was caused by, unless it says so itself', async () => {

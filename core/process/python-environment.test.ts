@@ -1,8 +1,7 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { temporaryFolder } from '../../test/temporary-folder.js';
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { sharedFolder, temporaryFolder } from '../../test/temporary-folder.js';
 import type { PrepareContext, StageEvent } from '../plugin/definitions.js';
 import { prepareContext } from './prepare-context.fixture.js';
 import { isAlive, processIdentity } from './process-identity.js';
@@ -211,14 +210,11 @@ describe('a machine', () => {
 });
 
 describe('the user’s own Python', () => {
-  let environment: string;
-  let own: string;
+  const environment = sharedFolder();
+  const own = join(environment, 'bin', 'python');
   beforeAll(async () => {
-    environment = await mkdtemp(join(tmpdir(), 'python-environment-'));
-    own = join(environment, 'bin', 'python');
     expect((await runCommand(['python3', '-m', 'venv', environment], { signal })).exitCode).toBe(0);
   });
-  afterAll(() => rm(environment, { recursive: true, force: true }));
 
   it('is used as it is where it has what is needed', async () => {
     vi.stubEnv('PYTHONPATH', '/somewhere');

@@ -1,11 +1,11 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: references are written like that
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
+import { sharedFolder } from '../../test/temporary-folder.js';
 import type { Settings } from '../config/settings.js';
 import { canonicalJson } from '../document/canonical-json.js';
 import { isUserError } from '../errors.js';
@@ -23,14 +23,9 @@ import { stageKey } from './stage-key.js';
 import { orderStages } from './stage-order.js';
 
 const kitchen = fileURLToPath(new URL('../../test/samples/kitchen/plugin.js', import.meta.url));
-let folder: string;
+const folder = sharedFolder();
 
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'simmer-plan-'));
-  await writeFile(join(folder, 'list.txt'), 'flour');
-});
-
-afterAll(() => rm(folder, { recursive: true }));
+beforeAll(() => writeFile(join(folder, 'list.txt'), 'flour'));
 
 const settings: Settings = {
   home: '/home',

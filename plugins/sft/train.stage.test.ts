@@ -1,19 +1,17 @@
 import { mkdtempSync } from 'node:fs';
-import { readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TrainingRequest, TrainingResult } from 'simmerkit';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { memoryArtifact, memoryTable, runStage } from '../../core/testing/run-stage.js';
 import { trainerThat } from '../../test/stub-trainer.js';
+import { sharedFolder } from '../../test/temporary-folder.js';
 import { train } from './train.stage.js';
 
-const folders: string[] = [];
-afterAll(() => Promise.all(folders.map((folder) => rm(folder, { recursive: true }))));
+const folder = sharedFolder();
 
 function recordingTrainer(result: Partial<TrainingResult> = {}) {
-  const modelFolder = mkdtempSync(join(tmpdir(), 'simmer-sft-'));
-  folders.push(modelFolder);
+  const modelFolder = mkdtempSync(join(folder, 'model-'));
   const requests: TrainingRequest[] = [];
   const exports: unknown[] = [];
   const trainer = trainerThat({

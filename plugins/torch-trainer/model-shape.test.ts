@@ -1,7 +1,7 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import { configOf } from './config-of.js';
 import { mixtral8x7B } from './mixtral.fixture.js';
 import { shapeOf } from './model-shape.js';
@@ -151,11 +151,9 @@ const configsWithLists: Readonly<Record<string, Readonly<Record<string, number |
 
 /** The config of a folder that has this one. */
 async function configIn(json: object) {
-  const folder = await mkdtemp(join(tmpdir(), 'config-'));
+  const folder = await temporaryFolder();
   await writeFile(join(folder, 'config.json'), JSON.stringify(json));
-  const config = await configOf(folder, { recipeFolder: '/' });
-  await rm(folder, { recursive: true });
-  return config;
+  return configOf(folder, { recipeFolder: '/' });
 }
 
 describe('the sizes of a model', () => {

@@ -1,12 +1,12 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { checkNames, RunHarness, type Verification } from 'simmerkit/testing';
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { checkPython, root } from '../python/check-python.js';
 import { trainerPython } from '../python/trainer-script.js';
+import { sharedFolder } from '../temporary-folder.js';
 import { builtModule } from './built-module.js';
 
 const run = promisify(execFile);
@@ -39,16 +39,14 @@ async function untrainedTable(folder: string): Promise<string> {
 }
 
 describe('the trainer of the guide', () => {
-  let stubs: string;
+  const stubs = sharedFolder();
   beforeAll(async () => {
-    stubs = await mkdtemp(join(tmpdir(), 'simmer-stubs-'));
     const { python } = await checkPython('stubs', join(root, 'plugins/torch-trainer/stubs.lock.txt'));
     const out = [`--python_out=${stubs}`, `--grpc_python_out=${stubs}`];
     const proto = 'proto/simmer/trainer/v1/trainer.proto';
     await run(python, ['-m', 'grpc_tools.protoc', '-I', 'proto', ...out, proto], { cwd: root });
   });
   afterEach(() => vi.unstubAllEnvs());
-  afterAll(() => rm(stubs, { recursive: true, force: true }));
 
   it('keeps the contract in all that it declares', async () => {
     const { python } = await trainerPython();

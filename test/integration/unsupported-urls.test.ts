@@ -1,12 +1,12 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { loadSettings } from '../../core/config/settings.js';
 import { isUserError, type Problem } from '../../core/errors.js';
 import { PluginCatalog } from '../../core/plugin/catalog.js';
 import { loadRecipe } from '../../core/recipe/load-recipe.js';
 import { planRecipe } from '../../core/recipe/plan-recipe.js';
+import { sharedFolder } from '../temporary-folder.js';
 
 /** Every option of the built-in plugins that names a server or a file, once. */
 const recipe = `name: urls
@@ -49,13 +49,7 @@ stages:
     with: { file: "ftp://a.example/task.yaml" }
 `;
 
-let folder: string;
-
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'simmer-urls-'));
-});
-
-afterAll(() => rm(folder, { recursive: true }));
+const folder = sharedFolder();
 
 async function problemsOf(text: string): Promise<readonly Problem[]> {
   const file = join(folder, 'recipe.yaml');

@@ -1,21 +1,15 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { silentLog } from '../../../core/plugin/log.js';
 import { pluginReference } from '../../../core/plugin/plugin-reference.js';
 import { processPlugin } from '../../../core/plugin/process/load-listed-process.js';
 import { commandOf } from '../../../core/plugin/process/process-plugin.js';
 import { pluginCheckNames, verifyPlugin } from '../../../core/testing/plugin-conformance/verify-plugin.js';
+import { sharedFolder } from '../../temporary-folder.js';
 import { program } from './fixture-harness.js';
 import type { Misbehavior } from './fixture-misbehaviors.js';
 
 // The plugin is started there, and may leave files.
-let folder: string;
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'simmer-verify-'));
-});
-afterAll(() => rm(folder, { recursive: true, force: true }));
+const folder = sharedFolder();
 
 /** Whether the suite waits for it in vain: not for long, but until it has started on a busy machine. */
 function isWaitedFor(misbehavior: Misbehavior): boolean {
