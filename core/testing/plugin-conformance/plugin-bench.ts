@@ -47,6 +47,7 @@ export class PluginBench {
   readonly options: PluginBenchOptions;
   readonly #store: ArtifactStore;
   readonly #started: PluginUnderTest[] = [];
+  readonly #writers: AsyncDisposable[] = [];
   #shared: Promise<PluginUnderTest> | undefined;
   #description: Promise<DescribeResponse> | undefined;
   /** What the checks of stages find wrong with the options that they are run with. */
@@ -131,7 +132,7 @@ export class PluginBench {
     const place = join(this.options.folder, randomUUID());
     const folders = { temporaryFolder: join(place, 'temporary'), scratchFolder: join(place, 'scratch') };
     for (const folder of Object.values(folders)) await mkdir(folder, { recursive: true });
-    const writer = this.#store.writer();
+    const writer = this.#writer();
     const eventFaults: unknown[] = [];
     const context: HostedContext = {
       ...quiet(this.options.folder),
@@ -210,11 +211,18 @@ export class PluginBench {
 
   async close(): Promise<void> {
     await Promise.all(this.#started.map((process) => process.close()));
+    for (const writer of this.#writers) await writer[Symbol.asyncDispose]();
+  }
+
+  #writer() {
+    const writer = this.#store.writer();
+    this.#writers.push(writer);
+    return writer;
   }
 
   #makeInputs(): Promise<Readonly<Record<ArtifactType, Artifact>>> {
     this.#inputs ??= (async () => {
-      const writer = this.#store.writer();
+      const writer = this.#writer();
       const rows = [3, 4, 5, 6].map((n) => ({ id: `p${n}`, question: `What is ${n} + 1?`, answer: String(n + 1) }));
       const columns = { id: 'VARCHAR', question: 'VARCHAR', answer: 'VARCHAR' };
       const folder = await writer.temporaryFolder();

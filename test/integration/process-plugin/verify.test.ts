@@ -1,3 +1,5 @@
+import { readdirSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { silentLog } from '../../../core/plugin/log.js';
 import { pluginReference } from '../../../core/plugin/plugin-reference.js';
@@ -140,4 +142,17 @@ describe.concurrent('the conformance suite of plugins, of which each case waits 
   it('refuses a check that there is not', async () => {
     await expect(verify('none', ['handshakes'])).rejects.toMatchObject({ code: 'check_unknown' });
   });
+});
+
+it.runIf(process.platform === 'linux')('holds none of its folders open when it is done', async () => {
+  await verify('none', ['run']);
+  const open = readdirSync('/proc/self/fd').map((fd) => {
+    try {
+      return readlinkSync(join('/proc/self/fd', fd));
+    } catch {
+      // It was that of the listing itself.
+      return '';
+    }
+  });
+  expect(open.filter((path) => path.includes('/staging/'))).toEqual([]);
 });
