@@ -1,30 +1,9 @@
 import type { Grader, Row } from 'simmerkit';
 import { memoryTable, type runStage } from '../../core/testing/run-stage.js';
 import { gradeExactly } from './exact.grader.js';
+import { generationColumns } from './grade.stage.js';
 
 export const grader: Grader = { grade: async (items) => items.map((item) => gradeExactly(item, { number: 'whole' })) };
-
-const generationColumns = {
-  id: 'VARCHAR',
-  prompt_id: 'VARCHAR',
-  prompt: 'VARCHAR',
-  model: 'VARCHAR',
-  policy: 'VARCHAR',
-  method: 'VARCHAR',
-  sample_index: 'INTEGER',
-  max_thinking_tokens: 'INTEGER',
-  ignore_end_count: 'INTEGER',
-  word: 'VARCHAR',
-  thinking: 'VARCHAR',
-  answer: 'VARCHAR',
-  thinking_tokens: 'INTEGER',
-  answer_tokens: 'INTEGER',
-  thinking_end: 'VARCHAR',
-  finish_reason: 'VARCHAR',
-  finish_disputed: 'VARCHAR',
-  context_cut: 'BOOLEAN',
-  interventions: 'STRUCT(kind VARCHAR)[]',
-};
 
 export interface Given {
   readonly policy: string;

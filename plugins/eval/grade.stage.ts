@@ -17,7 +17,8 @@ import type { GradedRun } from './graded-run.js';
 import { defaultGoldColumn, type Extraction, extractionSchema, gradeOptions } from './options.js';
 import { type Unread, unreadWarning } from './unread-answers.js';
 
-const generationColumns: Columns = {
+/** What is read of generations. */
+export const generationColumns: Columns = {
   id: 'VARCHAR',
   prompt_id: 'VARCHAR',
   question: 'VARCHAR',
