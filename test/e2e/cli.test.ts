@@ -37,17 +37,15 @@ beforeAll(async () => {
 afterAll(() => folder[Symbol.asyncDispose]());
 
 describe('simmer --help', () => {
-  it('lists every command, examples and the exit codes', async () => {
-    const { code, stdout, stderr } = await simmer(['--help'], { cwd });
+  it('lists every command, examples and the exit codes, and is what no command at all prints', async () => {
+    const help = await simmer(['--help'], { cwd });
+    const { code, stdout, stderr } = help;
     expect(code).toBe(0);
     expect(stderr).toBe('');
     for (const command of commands) expect(stdout).toMatch(new RegExp(`^  ${command}\\b`, 'm'));
     expect(stdout).toContain('Examples:');
     expect(stdout).toMatch(/130 +stopped/);
-  });
-
-  it('is what no command at all prints', async () => {
-    expect(await simmer([], { cwd })).toEqual(await simmer(['--help'], { cwd }));
+    expect(await simmer([], { cwd })).toEqual(help);
   });
 
   it('says what a command of a group does', async () => {
@@ -130,11 +128,10 @@ describe('a command that acts on this machine', () => {
 
 describe('a bad recipe', () => {
   it.each(['run', 'plan', 'validate'])(
-    'makes %s list every problem with its place, and exit with 2',
+    'makes %s list every problem with its place, without colour to a pipe, exit with 2, and make no run',
     async (command) => {
-      const { code, stdout, stderr } = await simmer([command, 'bad.yaml', ...(command === 'run' ? ['--json'] : [])], {
-        cwd,
-      });
+      const more = command === 'run' ? ['--json'] : [];
+      const { code, stdout, stderr } = await simmer([command, 'bad.yaml', '--home', 'untouched', ...more], { cwd });
       expect(code).toBe(2);
       expect(stdout).toBe('');
       expect(stderr.split('\n').slice(0, 4)).toEqual([
@@ -145,6 +142,8 @@ describe('a bad recipe', () => {
       ]);
       expect(stderr).toContain('bad.yaml:4:17: ');
       expect(stderr).toContain('Did you mean "curation/generate-problems"?');
+      expect(stderr).not.toContain('\u001b');
+      expect(await readdir(cwd)).not.toContain('untouched');
     },
   );
 
@@ -155,19 +154,9 @@ describe('a bad recipe', () => {
     expect(error.code).toBe('invalid_recipe');
     expect(error.problems.map((problem: { code: string }) => problem.code)).toEqual(['unknown_key', 'unknown_stage']);
   });
-
-  it('makes no run', async () => {
-    await simmer(['run', 'bad.yaml', '--home', 'untouched'], { cwd });
-    expect(await readdir(cwd)).not.toContain('untouched');
-  });
 });
 
 describe('colour', () => {
-  it('is not written to a pipe', async () => {
-    const { stderr } = await simmer(['validate', 'bad.yaml'], { cwd });
-    expect(stderr).not.toContain('\u001b');
-  });
-
   it('is written where FORCE_COLOR asks for it, in help too', async () => {
     const env = { FORCE_COLOR: '1' };
     expect((await simmer(['validate', 'bad.yaml'], { cwd, env })).stderr).toContain('\u001b[31m');
