@@ -1,8 +1,8 @@
 import { readFile, stat } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import type { ServerInterceptor } from '@grpc/grpc-js';
-import { service } from 'grpc-health-check';
 import { UserError } from '../errors.js';
+import { HealthService } from '../generated/health/v1/health.js';
 import { answering, type KnownTokens } from '../process/require-token.js';
 import { keepSecret } from '../secrets.js';
 import type { ServerLimits } from './limits.js';
@@ -104,7 +104,7 @@ export function admitClients(
       letIn(peer);
       return undefined;
     }
-    return path === service.Check!.path ? undefined : unauthenticated;
+    return path === HealthService.check.path ? undefined : unauthenticated;
   });
 }
 

@@ -1,12 +1,9 @@
-import { type ChannelOptions, credentials, Metadata, makeClientConstructor } from '@grpc/grpc-js';
-import { service } from 'grpc-health-check';
-
-type Check = (
-  request: { service: string },
-  metadata: Metadata,
-  options: { deadline: number },
-  callback: (error: Error | null, response?: { status: string | number }) => void,
-) => void;
+import { type ChannelOptions, credentials, Metadata } from '@grpc/grpc-js';
+import {
+  type HealthCheckResponse,
+  HealthCheckResponse_ServingStatus,
+  HealthClient,
+} from '../generated/health/v1/health.js';
 
 interface HealthQuestion {
   readonly address: string;
@@ -24,26 +21,23 @@ interface HealthQuestion {
  * @throws the gRPC error where nothing answers, an error where its process is gone
  */
 export async function checkHealth(options: HealthQuestion): Promise<boolean> {
-  const HealthClient = makeClientConstructor(service, 'Health');
   const client = new HealthClient(options.address, credentials.createInsecure(), options.channelOptions);
   const deadline = Date.now() + options.timeoutMilliseconds;
   const ask = async () => {
     await new Promise<void>((resolve, reject) =>
       client.waitForReady(deadline, (error) => (error === undefined ? resolve() : reject(error))),
     );
-    return new Promise<{ status: string | number }>((resolve, reject) => {
-      (client as unknown as { check: Check }).check(
-        { service: options.service },
-        options.metadata ?? new Metadata(),
-        { deadline },
-        (error, value) => (error === null && value !== undefined ? resolve(value) : reject(error)),
+    return new Promise<HealthCheckResponse>((resolve, reject) => {
+      const { service, metadata = new Metadata() } = options;
+      client.check({ service }, metadata, { deadline }, (error, value) =>
+        error === null ? resolve(value) : reject(error),
       );
     });
   };
   const gone = options.gone?.then(() => Promise.reject(new Error('Its process has ended.')));
   try {
     const response = await Promise.race(gone === undefined ? [ask()] : [ask(), gone]);
-    return response.status === 'SERVING' || response.status === 1;
+    return response.status === HealthCheckResponse_ServingStatus.SERVING;
   } finally {
     client.close();
   }
