@@ -110,11 +110,13 @@ export {
 export {
   apiVersion,
   type CheckPlace,
+  type ColumnsOf,
   type GraderContext,
   type GraderDefinition,
   type InputDefinition,
   type InputDefinitions,
   type InputSources,
+  type KnownColumns,
   type LaunchedProcess,
   type LauncherDefinition,
   type LaunchRequest,

@@ -7,6 +7,7 @@ import { makeCacheFolder } from '../config/cache-folder.js';
 import type { Settings } from '../config/settings.js';
 import type { EventDraft } from '../events/catalogue.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
+import { requireInputColumns } from '../plugin/columns.js';
 import type { StageDefinition } from '../plugin/definitions.js';
 import { HookDriver } from '../plugin/hook-driver.js';
 import { owningStrayErrors } from '../plugin/stray-errors.js';
@@ -235,6 +236,7 @@ export class StageRunner {
       signal.throwIfAborted();
       // It is this process that holds it: gone with it.
       await this.#budget.hold({ name: holder, resources: stage.resources, unattendedSeconds: 0 });
+      requireInputColumns(definition, opened.context.options, opened.context.inputs);
       const outputs = await owningStrayErrors(() =>
         followStageRun(definition.run(opened.context), opened.context.emit, signal),
       );

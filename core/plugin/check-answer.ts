@@ -10,6 +10,8 @@ const problems = z.array(z.looseObject({ path: text, code: text, message: text, 
 const answers = {
   check: problems,
   checkInputs: problems,
+  reads: z.record(text, z.array(text)),
+  columns: z.record(text, z.array(text).optional()),
   resources: z.looseObject({
     cpus: amount.optional(),
     memoryBytes: amount.optional(),

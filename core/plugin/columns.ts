@@ -1,5 +1,7 @@
-import type { Row, TableArtifact } from '../artifacts/artifact.js';
+import type { Artifact, Row, TableArtifact } from '../artifacts/artifact.js';
+import { nearestName } from '../document/nearest-name.js';
 import { UserError } from '../errors.js';
+import type { StageDefinition } from './definitions.js';
 
 /** Checks that a table has the columns that a stage reads. @throws UserError `missing_column` naming what it has instead */
 export function requireColumns(
@@ -7,19 +9,47 @@ export function requireColumns(
   names: readonly string[],
   what: string,
 ): void {
-  const missing = names.filter((name) => !(name in table.columns));
-  if (missing.length === 0) return;
-  const list = missing.map((name) => `\`${name}\``).join(', ');
-  throw new UserError(
-    'missing_column',
-    `${what} has no column ${list}; it has ${Object.keys(table.columns)
-      .map((name) => `\`${name}\``)
-      .join(', ')}.`,
-    {
-      kind: 'runFailed',
-      hint: 'Map your field to it where the data is loaded (`fields` of curation/load), or name another column.',
-    },
-  );
+  const problem = columnProblem(Object.keys(table.columns), names, what);
+  if (problem !== undefined)
+    throw new UserError(problem.code, problem.message, { kind: 'runFailed', hint: problem.hint });
+}
+
+/** What is wrong with columns of which some names are missing. */
+export function columnProblem(columns: readonly string[], names: readonly string[], what: string) {
+  const missing = names.filter((name) => !columns.includes(name));
+  const [first] = missing;
+  if (first === undefined) return undefined;
+  const list = (all: readonly string[]) => all.map((name) => `\`${name}\``).join(', ');
+  const meant = nearestName(first, columns);
+  return {
+    code: 'missing_column',
+    message: `${what} has no column ${list(missing)}; it has ${list(columns)}.`,
+    hint: `${
+      meant === undefined ? '' : `Did you mean \`${meant}\`? `
+    }Map your field to it where the data is loaded (\`fields\` of curation/load), or name another column.`,
+    missing: first,
+  };
+}
+
+/** Checks the tables that a stage is given for the columns that it says it reads. @throws UserError `missing_column` */
+export function requireInputColumns(
+  { inputs, reads }: Pick<StageDefinition, 'inputs' | 'reads'>,
+  options: Readonly<Record<string, unknown>>,
+  given: Readonly<Record<string, Artifact | readonly Artifact[] | undefined>>,
+): void {
+  const tablesOf = (input: string) => [given[input] ?? []].flat().filter(isTable);
+  const columnsOf = (input: string) => {
+    const tables = tablesOf(input);
+    return tables.length === 0 ? undefined : [...new Set(tables.flatMap(({ columns }) => Object.keys(columns)))];
+  };
+  for (const [input, names] of Object.entries(reads?.(options, columnsOf) ?? {})) {
+    const what = inputs[input]?.many === true ? `A dataset of \`${input}\`` : `The ${input}`;
+    for (const table of tablesOf(input)) requireColumns(table, names, what);
+  }
+}
+
+function isTable(artifact: Artifact): artifact is TableArtifact {
+  return 'columns' in artifact;
 }
 
 /** The text in a cell; null where it is empty. @throws UserError `wrong_column_type` */

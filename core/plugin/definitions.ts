@@ -119,8 +119,14 @@ export interface CheckPlace {
   readonly inputs?: Readonly<Record<string, number>>;
 }
 
+/** The columns of an input's tables, of all of them together; undefined where they are not known, or there is no table. */
+export type ColumnsOf = (input: string) => readonly string[] | undefined;
+
 /** Where the inputs of a stage come from, by their names; none for one that is left out. */
 export type InputSources = Readonly<Record<string, readonly StageSource[]>>;
+
+/** Columns by output; undefined for those of which nothing is known. */
+export type KnownColumns = Readonly<Record<string, readonly string[] | undefined>>;
 
 /** A stage that an input comes from. */
 export interface StageSource {
@@ -158,6 +164,13 @@ export interface StageDefinition<
    * runs. Called where all else of the recipe is right; a `path` is that of an input. Must be quick and must not write.
    */
   checkInputs?(inputs: InputSources): readonly OptionProblem[];
+  /**
+   * Columns that the tables of its inputs must have, by input. Where `columns` of the stages before tells that one is not
+   * there, the recipe is refused; else the stage, before it runs. Must be quick and must not write.
+   */
+  reads?(options: z.output<S>, columnsOf: ColumnsOf): Readonly<Record<string, readonly string[]>>;
+  /** Columns of the tables that it makes, by output, as far as they are known before it runs. Quick, as `check`. */
+  columns?(options: z.output<S>, columnsOf: ColumnsOf): KnownColumns | Promise<KnownColumns>;
   /**
    * What it will take, for `simmer plan`: with what is known of its inputs, of which most may not exist yet. Starts and
    * writes nothing. Without it, or where it gives undefined, a stage that names a trainer or, in an option `url`, a server

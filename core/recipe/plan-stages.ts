@@ -6,13 +6,7 @@ import { StageOutput, unresolved } from '../document/placeholders.js';
 import { checkWithSchema } from '../document/schema-problems.js';
 import type { Contribution } from '../plugin/catalog.js';
 import { checkAnswer } from '../plugin/check-answer.js';
-import type {
-  InputDefinition,
-  OptionProblem,
-  StageDefinition,
-  StageSource,
-  VersionsContext,
-} from '../plugin/definitions.js';
+import type { InputDefinition, OptionProblem, StageDefinition, VersionsContext } from '../plugin/definitions.js';
 import { type CheckedOptions, checkOptions, codeDigestOf, guardedAnswer } from './checked-options.js';
 import { graderVersions } from './grader-versions.js';
 import { inParts } from './in-parts.js';
@@ -35,7 +29,7 @@ interface FoundStage {
 }
 
 /** A stage whose every part is right. */
-interface CheckedStage extends FoundStage {
+export interface CheckedStage extends FoundStage {
   readonly inputs: Inputs;
   readonly options: CheckedOptions;
 }
@@ -156,25 +150,9 @@ export async function checkStage(
 }
 
 /** @param problems that the plugin of a stage found with its options or inputs */
-function addProblems(scope: PlanScope, stage: string, problems: readonly OptionProblem[] = []): void {
+export function addProblems(scope: PlanScope, stage: string, problems: readonly OptionProblem[] = []): void {
   for (const { code, message, path, hint } of problems) {
     scope.problems.add(code, message, ['stages', stage, 'with', ...(path === '' ? [] : path.split('.'))], { hint });
-  }
-}
-
-/** Asks stages what they have against those that their inputs come from. @param stages each after its inputs */
-export async function checkSources(scope: PlanScope, stages: readonly CheckedStage[]): Promise<void> {
-  const sources = new Map<string, StageSource>();
-  for (const { name, uses, found, inputs, options } of stages) {
-    const named = Object.entries(inputs).map(([input, references]) => {
-      return [input, [references].flat().map(({ stage }) => sources.get(stage)!)] as const;
-    });
-    const source = { uses, options: options.output, inputs: Object.fromEntries(named) };
-    sources.set(name, source);
-    const problems = await guardedAnswer(uses, async () =>
-      checkAnswer(uses, 'checkInputs', found.definition.checkInputs?.(source.inputs)),
-    );
-    addProblems(scope, name, problems);
   }
 }
 

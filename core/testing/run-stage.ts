@@ -22,6 +22,7 @@ import { checkStageEvent } from '../engine/check-stage-event.js';
 import { checkStageOutputs, followStageRun } from '../engine/stage-outputs.js';
 import { makeTemporaryFolder } from '../files/temporary-folder.js';
 import { checkSpendingRequest, checkSpent } from '../plugin/check-spending.js';
+import { requireInputColumns } from '../plugin/columns.js';
 import type { StageContext, StageDefinition, StageEvent } from '../plugin/definitions.js';
 import type { Log } from '../plugin/log.js';
 import type { Spending, Spent } from '../plugin/spending.js';
@@ -175,6 +176,7 @@ export async function runStage(stage: StageDefinition, given: RunStageOptions = 
     grader: async (uses: string) => given.grader ?? raise(`the stage asked for grader ${uses}, the test gave none`),
   } satisfies StageContext<unknown, Record<string, never>>;
   try {
+    requireInputColumns(stage, context.options, context.inputs);
     const run = stage.run(context as Parameters<typeof stage.run>[0]);
     const given = await followStageRun(run, context.emit, context.signal);
     const outputs = Object.fromEntries(checkStageOutputs(given, stage.outputs));

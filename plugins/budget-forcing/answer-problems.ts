@@ -8,7 +8,6 @@ import {
   type Prompt,
   type Row,
   replyDigest,
-  requireColumns,
   type Sample,
   type StageContext,
   type TableArtifact,
@@ -19,7 +18,7 @@ import {
 } from 'simmerkit';
 import { generationColumns, type KeptSample, type Problem, rowOf, thinkingTokens } from './generation-rows.js';
 import { LiveAccuracy } from './live-accuracy.js';
-import { type AskingOptions, defaultGoldColumn, thinkingFormatOf } from './options.js';
+import { type AskingOptions, thinkingFormatOf } from './options.js';
 import { expandPoints, type Point, type PointGroup, rejectionPoints, withoutThinking } from './points.js';
 import { RejectionSampler, sampleIndexOf } from './rejection.js';
 import { SampleJournal } from './sample-journal.js';
@@ -290,8 +289,6 @@ class Asking implements AsyncDisposable {
 
 async function readProblems(dataset: TableArtifact, options: AskingOptions): Promise<Problem[]> {
   const { goldColumn } = options;
-  const named = goldColumn === defaultGoldColumn ? [] : [goldColumn];
-  requireColumns(dataset, ['id', 'question', ...named], 'The dataset');
   const historyOf = historyIn(dataset);
   const problems = new Map<string, Problem>();
   for await (const row of dataset.rows()) {

@@ -1,8 +1,9 @@
 import { defineStage, input, isUserError, UserError } from 'simmerkit';
 import type { Backend } from './answer-problems.js';
 import { askingProblems } from './asking-problems.js';
+import { generationColumns } from './generation-rows.js';
 import { mostTokens, samplesOf } from './most-tokens.js';
-import { type GenerateOptions, generateOptions, type ServerOptions } from './options.js';
+import { type GenerateOptions, generateOptions, problemColumns, type ServerOptions } from './options.js';
 import type { ServedSamples } from './served-samples.js';
 import { serverProblems } from './server-problems.js';
 
@@ -24,6 +25,8 @@ export const generate = defineStage({
       ? trainerProblems(options)
       : serverProblems(options.server, options, where, 'server.')),
   ],
+  reads: (options) => ({ dataset: problemColumns(options) }),
+  columns: () => ({ generations: Object.keys(generationColumns) }),
   estimate: async (options, { inputs, trainer, kept }) => {
     const [model = {}, data = {}] = [inputs.model, inputs.dataset].flat();
     const prompts = typeof data.rows === 'number' ? data.rows : undefined;

@@ -1,7 +1,8 @@
 import { defineStage, input } from 'simmerkit';
 import { askingProblems } from './asking-problems.js';
+import { generationColumns } from './generation-rows.js';
 import { samplesOf } from './most-tokens.js';
-import { endpointOptions } from './options.js';
+import { endpointOptions, problemColumns } from './options.js';
 import { serverProblems } from './server-problems.js';
 
 export const openAiCompatible = defineStage({
@@ -15,6 +16,8 @@ export const openAiCompatible = defineStage({
   },
   outputs: { generations: { type: 'generations', description: 'One row per problem, policy and sample.' } },
   check: (options, where) => [...askingProblems(options), ...serverProblems(options, options, where)],
+  reads: (options) => ({ dataset: problemColumns(options) }),
+  columns: () => ({ generations: Object.keys(generationColumns) }),
   estimate: async (options, { inputs, kept }) => {
     const { servedEstimate } = await import('./served-samples.js');
     const [{ rows } = {}] = [inputs.dataset].flat();

@@ -23,7 +23,7 @@ const thinkingFormats = {
 const positive = z.int().min(1);
 
 /** Datasets may lack it; a column that a recipe names must be there. */
-export const defaultGoldColumn = 'answer';
+const defaultGoldColumn = 'answer';
 
 /** What is asked of a model, whoever runs it. */
 const askingShape = {
@@ -213,4 +213,9 @@ export type AskingOptions = Omit<GenerateOptions, 'trainer' | 'server' | 'precis
 export function thinkingFormatOf({ thinkingFormat }: AskingOptions): ThinkingFormat | undefined {
   if (thinkingFormat === 'none') return undefined;
   return typeof thinkingFormat === 'string' ? thinkingFormats[thinkingFormat] : thinkingFormat;
+}
+
+/** Columns that the problems must have. */
+export function problemColumns({ goldColumn }: Pick<AskingOptions, 'goldColumn'>): readonly string[] {
+  return ['id', 'question', ...(goldColumn === defaultGoldColumn ? [] : [goldColumn])];
 }

@@ -11,7 +11,7 @@ import {
 } from 'simmerkit';
 import type { AskingContext, Question, Reply } from './answerer.js';
 import { askingProgress, askQuestions } from './ask-questions.js';
-import { attemptSampling, type DifficultyOptions, defaultGoldColumns, type Solver } from './asking-options.js';
+import { attemptSampling, type DifficultyOptions, type Solver } from './asking-options.js';
 import { KeptGrades } from './kept-grades.js';
 import { nameOf, openAnswerer } from './open-answerer.js';
 import { type OpenReplies, openReplies } from './open-replies.js';
@@ -50,13 +50,9 @@ export class Attempts implements AsyncDisposable {
   ) {}
 
   static async open(context: Context): Promise<Attempts> {
-    const { options, inputs, scratchFolder, log } = context;
-    const { column, goldColumn, solvers } = options;
-    const isNamed = goldColumn !== defaultGoldColumns.difficulty;
-    if (solvers.length > 0)
-      requireColumns(inputs.dataset, ['id', column, ...(isNamed ? [goldColumn] : [])], 'The dataset');
+    const { options, scratchFolder, log } = context;
     const solvings: Solving[] = [];
-    for (const [index, solver] of solvers.entries()) {
+    for (const [index, solver] of options.solvers.entries()) {
       const replies = await openReplies(context, solver, attemptSampling(options), `solver-${index}`);
       solvings.push({ solver, name: nameOf(solver), replies, samples: 0, right: 0 });
     }

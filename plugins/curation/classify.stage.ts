@@ -1,19 +1,10 @@
-import {
-  defineStage,
-  input,
-  optionalInput,
-  type ReplyJournal,
-  type Row,
-  requireColumns,
-  shortenedAtStart,
-  textIn,
-} from 'simmerkit';
+import { defineStage, input, optionalInput, type ReplyJournal, type Row, shortenedAtStart, textIn } from 'simmerkit';
 import type { Answerer, KeptAnswer, Question } from './answerer.js';
 import { askingEstimate, questionTokens } from './asking-estimate.js';
 import { type ClassifyOptions, classifyOptions } from './asking-options.js';
 import { answererProblems, openAnswerer } from './open-answerer.js';
 import { factsOf, rowsOf, sieveFacts } from './row-facts.js';
-import { sieveOutputs } from './sieve-outputs.js';
+import { sieveColumns, sieveOutputs } from './sieve-outputs.js';
 
 /** A class and what it is called in the replies of a model. */
 interface DomainClass {
@@ -50,6 +41,14 @@ export const classify = defineStage({
         : [{ path: 'taxonomy', code: 'class_twice', message: `The class "${twice}" is in the taxonomy twice.` }]),
     ];
   },
+  reads: (options) => ({
+    dataset: [
+      'id',
+      ...(options.fromColumn === undefined ? [] : [options.fromColumn]),
+      ...(asksModel(options) ? [options.column] : []),
+    ],
+  }),
+  columns: (_, columnsOf) => sieveColumns(columnsOf('dataset'), 'domain', 'domain_code'),
   estimate: async (options, { inputs, ...around }) => {
     const outputs = sieveFacts(inputs.dataset);
     if (!asksModel(options)) return { outputs };
@@ -68,11 +67,6 @@ export const classify = defineStage({
     const { dataset, classifier } = inputs;
     const { fromColumn, taxonomy, column } = options;
     const asks = asksModel(options);
-    requireColumns(
-      dataset,
-      ['id', ...(fromColumn === undefined ? [] : [fromColumn]), ...(asks ? [column] : [])],
-      'The dataset',
-    );
     const classes = await classesOf(taxonomy);
     const replies = await openReplies(context, options, {});
     await using journal = replies.journal;

@@ -6,7 +6,6 @@ import {
   manyInputs,
   pace,
   type Row,
-  requireColumns,
   textIn,
   workInThreads,
 } from 'simmerkit';
@@ -16,7 +15,7 @@ import { historyOf } from './history.js';
 import { decontaminateOptions } from './options.js';
 import { sieveFacts } from './row-facts.js';
 import type { Drop, FoundDrops } from './sieve.js';
-import { sieveOutputs } from './sieve-outputs.js';
+import { sieveColumns, sieveOutputs } from './sieve-outputs.js';
 
 export const decontaminate = defineStage({
   description: 'Drops rows that share a run of words with an evaluation question.',
@@ -26,6 +25,11 @@ export const decontaminate = defineStage({
     against: manyInputs('dataset', 'Evaluation datasets.'),
   },
   outputs: sieveOutputs,
+  reads: ({ column, acrossSources }) => ({
+    dataset: ['id', ...comparedColumns(column), ...(acrossSources ? ['source'] : [])],
+    against: ['id', ...comparedColumns(column)],
+  }),
+  columns: (_, columnsOf) => sieveColumns(columnsOf('dataset')),
   estimate: (_, { inputs }) => ({ outputs: sieveFacts(inputs.dataset) }),
   async run(context) {
     const { NgramIndex } = await import('./ngram-index.js');
@@ -38,7 +42,6 @@ export const decontaminate = defineStage({
     const total = inputs.against.reduce((sum, table) => sum + table.rowCount, 0);
     const reading = pace(context, { unit: 'evaluation questions', total });
     for (const table of inputs.against) {
-      requireColumns(table, ['id', ...columns], 'An evaluation dataset');
       for await (const row of table.rows({ columns: ['id', ...columns] })) {
         questions.push({ id: textIn(row, 'id') ?? '', text: comparedText(row, columns) });
         await reading.step();
@@ -48,7 +51,6 @@ export const decontaminate = defineStage({
     const hasTurns = hasHistory(dataset);
     const trained = hasTurns ? [...new Set([...columns, 'history'])] : columns;
     const read = ['id', ...trained, ...(options.acrossSources ? ['source'] : [])];
-    requireColumns(dataset, read, 'The dataset');
     const module = new URL('./decontaminate.work.js', import.meta.url);
     const settings: EvaluationIndex = { columns: trained, words: options.words, questions };
     const work = { columns: trained, texts: 'utf8', module, settings, unit: 'rows' } as const;

@@ -1,16 +1,18 @@
-import { defineStage, formatCount, input, pace, requireColumns, textIn, workInThreads } from 'simmerkit';
+import { defineStage, formatCount, input, pace, textIn, workInThreads } from 'simmerkit';
 import { columnTexts, comparedColumns } from './compared-text.js';
 import type { DuplicateKeys } from './deduplicate.work.js';
 import { deduplicateOptions } from './options.js';
 import { sieveFacts } from './row-facts.js';
 import type { Drop } from './sieve.js';
-import { sieveOutputs } from './sieve-outputs.js';
+import { sieveColumns, sieveOutputs } from './sieve-outputs.js';
 
 export const deduplicate = defineStage({
   description: 'Keeps the first of rows that are the same in one column, or nearly the same.',
   options: deduplicateOptions,
   inputs: { dataset: input('dataset', 'Rows with at least `id` and the column.') },
   outputs: sieveOutputs,
+  reads: ({ column }) => ({ dataset: ['id', ...comparedColumns(column)] }),
+  columns: (_, columnsOf) => sieveColumns(columnsOf('dataset')),
   estimate: (_, { inputs }) => ({ outputs: sieveFacts(inputs.dataset) }),
   async run(context) {
     const { keysOfRow } = await import('./deduplicate.work.js');
@@ -22,7 +24,6 @@ export const deduplicate = defineStage({
     const { options, inputs, seed } = context;
     const { dataset } = inputs;
     const columns = comparedColumns(options.column);
-    requireColumns(dataset, ['id', ...columns], 'The dataset');
     const { ignoreCaseAndSpace } = options;
     const settings: DuplicateKeys = {
       columns,

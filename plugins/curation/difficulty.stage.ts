@@ -1,19 +1,10 @@
-import {
-  type CheckPlace,
-  type Columns,
-  defineStage,
-  input,
-  manyInputs,
-  type Row,
-  requireColumns,
-  textIn,
-} from 'simmerkit';
+import { type CheckPlace, type Columns, defineStage, input, manyInputs, type Row, textIn } from 'simmerkit';
 import { askingEstimate, questionTokens, sideBySide } from './asking-estimate.js';
-import { attemptSampling, type DifficultyOptions, difficultyOptions } from './asking-options.js';
+import { attemptSampling, type DifficultyOptions, defaultGoldColumns, difficultyOptions } from './asking-options.js';
 import { answererProblems, nameOf } from './open-answerer.js';
 import { rowsOf, sieveFacts } from './row-facts.js';
 import type { Drop, Keep } from './sieve.js';
-import { sieveOutputs } from './sieve-outputs.js';
+import { sieveColumns, sieveOutputs } from './sieve-outputs.js';
 
 const attemptColumns: Columns = {
   id: 'VARCHAR',
@@ -43,6 +34,15 @@ export const difficulty = defineStage({
     attempts: { type: 'dataset', description: 'One row per attempt of `solvers`, with its `verdict`.' },
   },
   check: (options, where) => optionProblems(options, where),
+  reads: ({ solvers, column, goldColumn }) => ({
+    dataset: [
+      'id',
+      ...(solvers.length === 0 ? [] : [column]),
+      ...(solvers.length === 0 || goldColumn === defaultGoldColumns.difficulty ? [] : [goldColumn]),
+    ],
+    graded: ['prompt_id', 'model', 'verdict'],
+  }),
+  columns: (_, columnsOf) => ({ ...sieveColumns(columnsOf('dataset')), attempts: Object.keys(attemptColumns) }),
   estimate: async (options, { inputs, grader, ...around }) => {
     const { solvers, attempts, maxTokens, grader: choice } = options;
     const sampling = attemptSampling(options);
@@ -64,10 +64,8 @@ export const difficulty = defineStage({
     const { Attempts } = await import('./attempts.js');
     const { judgeRows, sieve } = await import('./sieve.js');
     const { options, inputs } = context;
-    requireColumns(inputs.dataset, ['id'], 'The dataset');
     const tallies = new Map<string, Map<string, Tally>>();
     for (const [index, table] of inputs.graded.entries()) {
-      requireColumns(table, ['prompt_id', 'model', 'verdict'], 'A graded dataset');
       for await (const row of table.rows()) count(tallies, row, `graded ${index}`);
     }
     await using attempts = await Attempts.open(context);

@@ -1,20 +1,10 @@
-import {
-  askedMessages,
-  defineStage,
-  historyIn,
-  input,
-  type Log,
-  optionalInput,
-  requireColumns,
-  shortened,
-  textIn,
-} from 'simmerkit';
+import { askedMessages, defineStage, historyIn, input, type Log, optionalInput, shortened, textIn } from 'simmerkit';
 import type { Answerer, Question, Reply } from './answerer.js';
 import { askingEstimate, questionTokens } from './asking-estimate.js';
 import { type DistillOptions, distillOptions } from './asking-options.js';
 import { answererProblems, nameOf, openAnswerer } from './open-answerer.js';
 import { factsOf, rowsOf, sieveFacts } from './row-facts.js';
-import { sieveOutputs } from './sieve-outputs.js';
+import { sieveColumns, sieveOutputs } from './sieve-outputs.js';
 
 export const distill = defineStage({
   description:
@@ -26,6 +16,11 @@ export const distill = defineStage({
   },
   outputs: sieveOutputs,
   check: (options, where) => answererProblems(options, where),
+  reads: ({ column }) => ({ dataset: ['id', column] }),
+  columns(_, columnsOf) {
+    const columns = columnsOf('dataset');
+    return sieveColumns(columns, ...(takesGold(columns ?? []) ? ['gold'] : []), 'reasoning', 'answer');
+  },
   estimate: async (options, { inputs, ...around }) => {
     const { maxTokens } = options;
     const sampling = samplingOf(options);
@@ -43,7 +38,6 @@ export const distill = defineStage({
     const { sieveAndChange } = await import('./sieve.js');
     const { inputs, options } = context;
     const { dataset, teacher } = inputs;
-    requireColumns(dataset, ['id', options.column], 'The dataset');
     const { temperature, topP, maxTokens, system } = options;
     const replies = await openReplies(context, options, samplingOf(options));
     await using journal = replies.journal;
@@ -79,14 +73,14 @@ export const distill = defineStage({
       await context.emit({ type: 'metric.measured', data });
     }
     const { columns } = dataset;
-    const takesGold = 'answer' in columns && !('gold' in columns);
+    const keepsAnswer = takesGold(Object.keys(columns));
     return await sieveAndChange(context, dataset, (row) => verdictOn(journal.get(textIn(row, 'id') ?? ''), options), {
-      columns: { ...columns, ...(takesGold ? { gold: 'VARCHAR' } : {}), reasoning: 'VARCHAR', answer: 'VARCHAR' },
+      columns: { ...columns, ...(keepsAnswer ? { gold: 'VARCHAR' } : {}), reasoning: 'VARCHAR', answer: 'VARCHAR' },
       change: (row) => {
         const reply = journal.get(textIn(row, 'id') ?? '');
         return {
           ...row,
-          ...(takesGold ? { gold: row.answer } : {}),
+          ...(keepsAnswer ? { gold: row.answer } : {}),
           reasoning: reply?.reasoning ?? null,
           answer: reply?.answer ?? null,
         };
@@ -94,6 +88,11 @@ export const distill = defineStage({
     });
   },
 });
+
+/** Whether the answer that a row has becomes its gold answer. */
+function takesGold(columns: readonly string[]): boolean {
+  return columns.includes('answer') && !columns.includes('gold');
+}
 
 /** What replies depend on besides their questions; how long they may be is kept with each. */
 function samplingOf({ temperature, topP }: DistillOptions) {

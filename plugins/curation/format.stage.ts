@@ -8,14 +8,14 @@ import {
   messagesType,
   optionalInput,
   type Row,
-  requireColumns,
   textIn,
   UserError,
 } from 'simmerkit';
 import { historyOf, repliesProblems } from './history.js';
 import { formatOptions } from './options.js';
 import { sieveFacts } from './row-facts.js';
-import { sieveOutputs } from './sieve-outputs.js';
+import { sieveColumns, sieveOutputs } from './sieve-outputs.js';
+import { beginningAdvice, columnsNeeded, textFormat, traceColumn, trainingText } from './training-text.js';
 
 const columns: Columns = {
   id: 'VARCHAR',
@@ -37,15 +37,15 @@ export const format = defineStage({
   },
   outputs: sieveOutputs,
   check: (options) => repliesProblems(options),
+  reads(options, columnsOf) {
+    return { dataset: ['id', ...columnsNeeded(traceColumn(options, columnsOf('dataset') ?? []))] };
+  },
+  columns: () => sieveColumns(Object.keys(columns)),
   estimate: (_, { inputs }) => ({ outputs: sieveFacts(inputs.dataset) }),
   async run(context) {
     const { sieveAndChange } = await import('./sieve.js');
-    const { beginningAdvice, columnsNeeded, textFormat, traceColumn, trainingText } = await import(
-      './training-text.js'
-    );
     const { options, inputs } = context;
-    const trace = traceColumn(options, inputs.dataset.columns);
-    requireColumns(inputs.dataset, ['id', ...columnsNeeded(trace)], 'The dataset');
+    const trace = traceColumn(options, Object.keys(inputs.dataset.columns));
     const { model } = inputs;
     const template =
       model === undefined ? undefined : await (await import('./chat-template.js')).readChatTemplate(model.folder);

@@ -16,6 +16,7 @@ export const generateProblems = defineStage({
   options: generateProblemsOptions,
   inputs: {},
   outputs: { dataset: { type: 'dataset', description: 'The problems.' } },
+  columns: () => ({ dataset: Object.keys(columns) }),
   estimate: ({ count }) => ({ outputs: { dataset: { rows: count } } }),
   async run(context) {
     const { generateProblems: drawProblems } = await import('./problem-generator.js');

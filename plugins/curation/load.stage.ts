@@ -4,6 +4,7 @@ import type { Loaded } from './load.work.js';
 import { type LoadOptions, loadOptions, type Source } from './load-options.js';
 import type { Piece, SourceFiles } from './load-tasks.js';
 import { patternProblems } from './pattern-problems.js';
+import { decisionColumns, sieveColumns } from './sieve-outputs.js';
 import { chatProblems, chatTypeOf } from './whole-chats.js';
 
 export const load = defineStage({
@@ -25,6 +26,12 @@ export const load = defineStage({
     ...patternsOf(options).flatMap(({ pattern, path }) => patternProblems(path, pattern)),
     ...revisionProblems(options),
   ],
+  async columns({ sources }) {
+    const { columnsOf } = await import('./field-mapping.js');
+    const all = Object.values(sources);
+    const history = all.some((source) => source.history) ? ['history'] : [];
+    return sieveColumns(['id', ...all.flatMap(columnsOf), 'source', ...history]);
+  },
   estimate: ({ sources }) => {
     const most = Object.values(sources).map(({ rows, limit }) => rows ?? limit ?? Number.NaN);
     const rows = most.reduce((sum, count) => sum + count, 0);
@@ -34,7 +41,6 @@ export const load = defineStage({
     const { columnsOf } = await import('./field-mapping.js');
     const { loadTasks, requireUnchanged, statesOf } = await import('./load-tasks.js');
     const { joinParts, requireFields, warningsOf } = await import('./read-parts.js');
-    const { decisionColumns } = await import('./sieve.js');
     const { checkSources, sourceFiles } = await import('./source-files.js');
     const { options } = context;
     const sources: SourceFiles[] = [];

@@ -12,7 +12,7 @@ import {
 } from 'simmerkit';
 import { mixOptions } from './options.js';
 import { rowsOf } from './row-facts.js';
-import { sieveOutputs } from './sieve-outputs.js';
+import { decisionColumns, sieveColumns, sieveOutputs } from './sieve-outputs.js';
 
 export const mix = defineStage({
   description: 'Mixes datasets in given shares, their rows drawn in turn from the seed.',
@@ -47,6 +47,7 @@ export const mix = defineStage({
         ]
       : []),
   ],
+  columns: (_, columnsOf) => sieveColumns(columnsOf('datasets')),
   estimate: ({ count }, { inputs }) => {
     const sizes = [inputs.datasets ?? []].flat().map((facts) => rowsOf(facts));
     const all = sizes.reduce<number | undefined>(
@@ -57,7 +58,6 @@ export const mix = defineStage({
     return { outputs: rows === undefined ? {} : { dataset: { rows, isAtMost: true } } };
   },
   async run(context) {
-    const { decisionColumns } = await import('./sieve.js');
     const { drawSources } = await import('./mixing.js');
     const { options, inputs } = context;
     const { datasets } = inputs;

@@ -1,10 +1,10 @@
-import { defineStage, input, type OptionProblem, requireColumns, workInThreads } from 'simmerkit';
+import { defineStage, input, type OptionProblem, workInThreads } from 'simmerkit';
 import { languages } from './languages.js';
 import { type QualityOptions, qualityOptions } from './options.js';
 import { patternProblems } from './pattern-problems.js';
 import { sieveFacts } from './row-facts.js';
 import type { FoundDrops } from './sieve.js';
-import { sieveOutputs } from './sieve-outputs.js';
+import { sieveColumns, sieveOutputs } from './sieve-outputs.js';
 
 export const quality = defineStage({
   description:
@@ -17,18 +17,13 @@ export const quality = defineStage({
     ...Object.entries(length).flatMap(([column, limit]) => lengthProblems(column, limit)),
     ...(language?.allowed ?? []).flatMap(languageProblems),
   ],
+  reads: (options) => ({ dataset: ['id', ...columnsRead(options)] }),
+  columns: (_, columnsOf) => sieveColumns(columnsOf('dataset')),
   estimate: (_, { inputs }) => ({ outputs: sieveFacts(inputs.dataset) }),
   async run(context) {
     const { gatherDrops, sieve } = await import('./sieve.js');
     const { options, inputs } = context;
-    const limited = Object.entries(options.length).flatMap(([column, limit]) => (limit === undefined ? [] : [column]));
-    const needed = [
-      'question',
-      ...[...options.drop, ...options.repetition].map((rule) => rule.column),
-      ...(options.language === undefined ? [] : [options.language.column]),
-      ...limited,
-    ];
-    requireColumns(inputs.dataset, ['id', ...needed], 'The dataset');
+    const needed = columnsRead(options);
     const read = 'source' in inputs.dataset.columns ? [...needed, 'source'] : needed;
     const module = new URL('./quality.work.js', import.meta.url);
     const isUnbounded = options.drop.length > 0;
@@ -37,6 +32,16 @@ export const quality = defineStage({
     return await sieve(context, inputs.dataset, (at) => drops.get(at));
   },
 });
+
+function columnsRead({ drop, repetition, language, length }: QualityOptions): readonly string[] {
+  const limited = Object.entries(length).flatMap(([column, limit]) => (limit === undefined ? [] : [column]));
+  return [
+    'question',
+    ...[...drop, ...repetition].map((rule) => rule.column),
+    ...(language === undefined ? [] : [language.column]),
+    ...limited,
+  ];
+}
 
 function lengthProblems(column: string, limit: QualityOptions['length']['question']): readonly OptionProblem[] {
   const { min = 0, max = Number.POSITIVE_INFINITY } = limit ?? {};

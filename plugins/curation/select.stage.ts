@@ -1,21 +1,11 @@
-import {
-  defineStage,
-  formatCount,
-  formatCounted,
-  input,
-  numberIn,
-  pace,
-  type Row,
-  requireColumns,
-  textIn,
-} from 'simmerkit';
+import { defineStage, formatCount, formatCounted, input, numberIn, pace, type Row, textIn } from 'simmerkit';
 import { characterCount } from './characters.js';
 import { type SelectOptions, selectOptions } from './options.js';
 import { patternProblems } from './pattern-problems.js';
 import { sieveFacts } from './row-facts.js';
 import type { Candidate } from './selection.js';
 import type { VerdictOn } from './sieve.js';
-import { sieveOutputs } from './sieve-outputs.js';
+import { sieveColumns, sieveOutputs } from './sieve-outputs.js';
 
 export const select = defineStage({
   description: "Chooses a small set: s1's sampler (diverse domains, long traces), or one of its baselines.",
@@ -26,6 +16,8 @@ export const select = defineStage({
     ...preselect.flatMap(({ source }, index) => patternProblems(`preselect.${index}.source`, source ?? '')),
     ...patternProblems('later.sources', later.sources),
   ],
+  reads: (options) => ({ dataset: columnsRead(options) }),
+  columns: (_, columnsOf) => sieveColumns(columnsOf('dataset')),
   estimate: ({ method, count }, { inputs }) => ({
     outputs: sieveFacts(inputs.dataset, method === 'all' ? undefined : count),
   }),
@@ -35,7 +27,6 @@ export const select = defineStage({
     const { sieve } = await import('./sieve.js');
     const { options, inputs } = context;
     const needed = columnsRead(options);
-    requireColumns(inputs.dataset, needed, 'The dataset');
     // Said of a row where it is there, needed or not.
     const told = [options.domainColumn, options.lengthColumn, 'source'];
     const columns = [...new Set([...needed, ...told.filter((column) => column in inputs.dataset.columns)])];

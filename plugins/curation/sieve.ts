@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { type Columns, formatCount, pace, type Row, type StageContext, type TableArtifact, textIn } from 'simmerkit';
+import { decisionColumns } from './sieve-outputs.js';
 
 /** Why a row is dropped: the rule's name in the funnel, and what it was found by. */
 export interface Drop {
@@ -13,14 +14,6 @@ export interface Keep {
   readonly rule?: string;
   readonly evidence?: string;
 }
-
-/** What a step says of each row. */
-export const decisionColumns = {
-  id: 'VARCHAR',
-  kept: 'BOOLEAN',
-  rule: 'VARCHAR',
-  evidence: 'VARCHAR',
-} as const satisfies Columns;
 
 type SieveContext = Pick<
   StageContext<unknown, Record<string, never>>,

@@ -6,7 +6,6 @@ import {
   pace,
   type Row,
   random,
-  requireColumns,
   type TableArtifact,
   textIn,
   UserError,
@@ -23,6 +22,8 @@ export const split = defineStage({
     train: { type: 'dataset', description: 'Rows to train on, in their order.' },
     heldout: { type: 'dataset', description: 'Rows to evaluate on, in their order.' },
   },
+  reads: () => ({ dataset: ['id', 'question'] }),
+  columns: (_, columnsOf) => ({ train: columnsOf('dataset'), heldout: columnsOf('dataset') }),
   estimate: (options, { inputs }) => {
     const rows = rowsOf(inputs.dataset);
     if (rows === undefined) return { outputs: {} };
@@ -33,7 +34,6 @@ export const split = defineStage({
   },
   async run(context) {
     const { options, inputs } = context;
-    requireColumns(inputs.dataset, ['id', 'question'], 'The dataset');
     const steps = pace(context, { unit: 'rows', total: 3 * inputs.dataset.rowCount });
     const questionOf = questionIn(inputs.dataset);
     const questions = new Set<string>();

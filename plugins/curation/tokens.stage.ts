@@ -1,4 +1,4 @@
-import { defineStage, input, type Row, requireColumns, workInThreads } from 'simmerkit';
+import { defineStage, input, type Row, workInThreads } from 'simmerkit';
 import { tokensOptions } from './options.js';
 import { factsOf } from './row-facts.js';
 import type { TokenizerSettings } from './tokens.work.js';
@@ -11,10 +11,14 @@ export const tokens = defineStage({
     model: input('model', 'The model whose tokenizer counts.'),
   },
   outputs: { dataset: { type: 'dataset', description: 'The same rows with the number of tokens.' } },
+  reads: ({ column }) => ({ dataset: [column] }),
+  columns({ into }, columnsOf) {
+    const columns = columnsOf('dataset');
+    return { dataset: columns && [...columns, into] };
+  },
   estimate: (_, { inputs }) => ({ outputs: { dataset: factsOf(inputs.dataset) } }),
   async run(context) {
     const { inputs, options } = context;
-    requireColumns(inputs.dataset, [options.column], 'The dataset');
     const module = new URL('./tokens.work.js', import.meta.url);
     const rows: Row[] = [];
     let total = 0;

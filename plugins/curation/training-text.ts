@@ -1,4 +1,4 @@
-import { type Columns, type Message, type Row, textIn } from 'simmerkit';
+import { type Message, type Row, textIn } from 'simmerkit';
 import type { FormerMessage } from './history.js';
 import type { FormatOptions } from './options.js';
 
@@ -20,9 +20,12 @@ const presets = {
 } as const;
 
 /** Of graded samples, which have the trace by the name that generations have for it, `thinking`. */
-export function traceColumn({ preset }: Pick<FormatOptions, 'preset'>, columns: Columns): TextFormat['trace'] {
+export function traceColumn(
+  { preset }: Pick<FormatOptions, 'preset'>,
+  columns: readonly string[],
+): TextFormat['trace'] {
   if (preset === 'chat') return undefined;
-  return 'thinking' in columns && !('reasoning' in columns) ? 'thinking' : 'reasoning';
+  return columns.includes('thinking') && !columns.includes('reasoning') ? 'thinking' : 'reasoning';
 }
 
 /**

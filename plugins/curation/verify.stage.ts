@@ -3,7 +3,7 @@ import { defaultGoldColumns, type VerifyOptions, verifyOptions } from './asking-
 import type { KeptGrade } from './kept-grades.js';
 import { rowsOf, sieveFacts } from './row-facts.js';
 import type { Drop, Keep } from './sieve.js';
-import { sieveOutputs } from './sieve-outputs.js';
+import { sieveColumns, sieveOutputs } from './sieve-outputs.js';
 
 const gradedAtOnce = 128;
 
@@ -12,6 +12,10 @@ export const verify = defineStage({
   options: verifyOptions,
   inputs: { dataset: input('dataset', 'Rows with an answer and the right one.') },
   outputs: sieveOutputs,
+  reads: ({ column, goldColumn }) => ({
+    dataset: ['id', column, ...(goldColumn === defaultGoldColumns.verify ? [] : [goldColumn])],
+  }),
+  columns: ({ into }, columnsOf) => sieveColumns(columnsOf('dataset'), into),
   estimate: async (options, { inputs, grader }) => {
     const grading = await grader(options.grader, rowsOf(inputs.dataset));
     return { ...grading, outputs: sieveFacts(inputs.dataset) };
@@ -23,8 +27,6 @@ export const verify = defineStage({
     const { options, inputs } = context;
     const { dataset } = inputs;
     const { column, goldColumn, into } = options;
-    const isNamed = goldColumn !== defaultGoldColumns.verify;
-    requireColumns(dataset, ['id', column, ...(isNamed ? [goldColumn] : [])], 'The dataset');
     await using grades = await KeptGrades.open(context.scratchFolder, context.log);
     let allAreGraded = false;
     const goldOf = (row: Row) => {

@@ -1,8 +1,10 @@
-import { defineStage, manyInputs, pace, requireColumns, type StageEvent, type TableArtifact } from 'simmerkit';
+import { defineStage, manyInputs, pace, type StageEvent, type TableArtifact } from 'simmerkit';
 import type { ComparisonReport, Role } from './comparison.js';
 import type { GradedRun, GradedRuns } from './graded-run.js';
 import { labelProblem, labelsFrom } from './model-labels.js';
 import { compareOptions } from './options.js';
+
+const graded = ['model', 'policy', 'prompt_id', 'verdict'];
 
 export const compare = defineStage({
   description:
@@ -23,6 +25,7 @@ export const compare = defineStage({
     const problem = labelProblem({ untuned: labelsFrom(untuned), tuned: labelsFrom(tuned) });
     return problem === undefined ? [] : [problem];
   },
+  reads: () => ({ untuned: graded, tuned: graded }),
   async run(context) {
     const { compareRuns, differencesOfPrompts } = await import('./comparison.js');
     const { inputs, options } = context;
@@ -86,7 +89,6 @@ async function readRuns(tables: readonly TableArtifact[], step: () => Promise<vo
   const runs = new GradedRuns();
   const ignored: GradedRun[] = [];
   for (const table of tables) {
-    requireColumns(table, ['model', 'policy', 'prompt_id', 'verdict'], 'A graded dataset');
     const earlier = new Set(runs.all());
     const again = new Map<GradedRun, GradedRun>();
     for await (const row of table.rows()) {

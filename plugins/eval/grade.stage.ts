@@ -61,6 +61,15 @@ export const grade = defineStage({
     dataset: input('dataset', 'The problems with their gold answers, where the grader needs them.'),
   },
   outputs: { graded: { type: 'dataset', description: 'One row per generation with its verdict.' } },
+  reads: ({ goldColumn }) => ({
+    generations: ['id', 'prompt_id', 'policy', 'answer'],
+    dataset: ['id', ...(goldColumn === defaultGoldColumn ? [] : [goldColumn])],
+  }),
+  columns(_, columnsOf) {
+    const asked = columnsOf('dataset');
+    const history = asked?.includes('history') ? ['history'] : [];
+    return { graded: asked && [...Object.keys(gradedColumns), ...history] };
+  },
   estimate: async (options, { inputs, grader }) => {
     const [{ rows } = {}] = [inputs.generations].flat();
     const answers = typeof rows === 'number' ? rows : undefined;
@@ -72,7 +81,6 @@ export const grade = defineStage({
     const { GradedRuns } = await import('./graded-run.js');
     const { measureRun } = await import('./run-metrics.js');
     const { options, inputs } = context;
-    requireColumns(inputs.generations, ['id', 'prompt_id', 'policy', 'answer'], 'The generations');
     if (inputs.generations.rowCount === 0) {
       throw new UserError('empty_generations', 'There is no generation to grade.', {
         kind: 'runFailed',
@@ -80,7 +88,6 @@ export const grade = defineStage({
       });
     }
     const startGrader = () => context.grader(options.grader.uses, options.grader.with);
-    if (options.goldColumn !== defaultGoldColumn) requireColumns(inputs.dataset, [options.goldColumn], 'The dataset');
     const problems = await readProblems(inputs.dataset, options.goldColumn, startGrader);
     const extraction = options.extraction === 'task' ? extractionOf(inputs.dataset) : options.extraction;
     const extract = extractor(extraction, options.answerDelimiter);
@@ -185,7 +192,6 @@ async function readProblems(
   goldColumn: string,
   startGrader: () => Promise<Grader>,
 ): Promise<ReadonlyMap<string, Problem>> {
-  requireColumns(dataset, ['id'], 'The dataset');
   const problems = new Map<string, Problem>();
   let needsGold: boolean | undefined;
   for await (const row of dataset.rows()) {

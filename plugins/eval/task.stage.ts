@@ -37,6 +37,8 @@ const taskOptions = z.strictObject({
     .describe('Only so many of its problems, for a quick look: the same ones whatever the seed. Default: all.'),
 });
 
+const columns = { id: 'VARCHAR', question: 'VARCHAR', answer: 'VARCHAR', source: 'VARCHAR' } as const;
+
 export const task = defineStage({
   description: 'Loads a benchmark: AIME24, AIME25, MATH500, GPQA Diamond, GSM8K, or one that a YAML file describes.',
   options: taskOptions,
@@ -65,6 +67,7 @@ export const task = defineStage({
       ];
     }
   },
+  columns: () => ({ dataset: Object.keys(columns) }),
   async run(context) {
     const { options, inputs, recipeFolder, seed } = context;
     const chosen = await chosenTask(options, recipeFolder);
@@ -88,7 +91,6 @@ export const task = defineStage({
         `Only ${sample} of the ${rows.length} problems of ${name}: for a quick look, no score of ${name}.`,
       );
     }
-    const columns = { id: 'VARCHAR', question: 'VARCHAR', answer: 'VARCHAR', source: 'VARCHAR' } as const;
     return {
       dataset: await context.artifacts.writeDataset(sampleOf(rows, sample), {
         columns,

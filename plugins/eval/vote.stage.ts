@@ -1,4 +1,4 @@
-import { defineStage, input, numberIn, type Row, requireColumns, textIn, UserError, z } from 'simmerkit';
+import { defineStage, input, numberIn, type Row, textIn, UserError, z } from 'simmerkit';
 import { majorityOf } from './majority.js';
 import { draws } from './options.js';
 
@@ -28,11 +28,12 @@ export const vote = defineStage({
     majority || bestOf.length > 0
       ? []
       : [{ path: 'bestOf', code: 'nothing_to_make', message: 'Neither a majority nor a best of k is asked for.' }],
+  reads: () => ({ graded: ['id', 'prompt_id', 'policy', 'sample_index', 'verdict', 'extracted'] }),
+  columns: (_, columnsOf) => ({ voted: columnsOf('graded') }),
   async run(context) {
     const { GradedRuns } = await import('./graded-run.js');
     const { measureRun } = await import('./run-metrics.js');
     const { options, inputs } = context;
-    requireColumns(inputs.graded, ['id', 'prompt_id', 'policy', 'sample_index', 'verdict', 'extracted'], 'The dataset');
     const groups = new Map<string, Row[]>();
     for await (const row of inputs.graded.rows()) {
       const key = JSON.stringify([textIn(row, 'model'), textIn(row, 'policy'), textIn(row, 'prompt_id')]);

@@ -1,4 +1,4 @@
-import { defineStage, formatCounted, input, optionalInput, requireColumns, UserError, z } from 'simmerkit';
+import { defineStage, formatCounted, input, optionalInput, UserError, z } from 'simmerkit';
 import { hyperparametersOf } from './hyperparameters.js';
 import { trainOptions } from './options.js';
 
@@ -19,9 +19,9 @@ export const inspect = defineStage({
     evaluation: optionalInput('dataset', 'Not looked at; sft/train has it.'),
   },
   outputs: { report: { type: 'report', description: '`rows`: tokens, and whether each is trained.' } },
+  reads: () => ({ dataset: ['prompt', 'completion'] }),
   async run({ inputs, options: { rows, ...options }, seed, artifacts, trainer: acquire }) {
     const { dataset, model } = inputs;
-    requireColumns(dataset, ['prompt', 'completion'], 'The training data');
     const present = rows.filter((row) => row < dataset.rowCount);
     if (present.length === 0) {
       throw new UserError('no_such_row', `The training data has ${formatCounted(dataset.rowCount, 'row')}.`, {

@@ -6,7 +6,6 @@ import {
   input,
   type ModelSource,
   optionalInput,
-  requireColumns,
   type TableArtifact,
   type Trainer,
   UserError,
@@ -15,6 +14,8 @@ import { hyperparametersOf, semanticOnly } from './hyperparameters.js';
 import { keepAdapter } from './kept-adapter.js';
 import { modelCard, repositoryOf } from './model-card.js';
 import { trainOptions } from './options.js';
+
+const trainedColumns = ['prompt', 'completion'];
 
 export const train = defineStage({
   description: 'Fine-tunes a model on prompts and completions; only the completion is trained.',
@@ -69,6 +70,7 @@ export const train = defineStage({
     }
     return problems;
   },
+  reads: () => ({ dataset: trainedColumns, evaluation: trainedColumns }),
   async estimate(options, { inputs, trainer }) {
     const [model = {}, data = {}, evaluation] = [inputs.model, inputs.dataset, inputs.evaluation].flat();
     const work = await trainer(options.trainer)({
@@ -83,9 +85,6 @@ export const train = defineStage({
   },
   async run(context) {
     const { inputs, options } = context;
-    for (const table of [inputs.dataset, ...(inputs.evaluation === undefined ? [] : [inputs.evaluation])]) {
-      requireColumns(table, ['prompt', 'completion'], 'The training data');
-    }
     if (inputs.dataset.rowCount === 0) {
       throw new UserError('empty_dataset', 'The training data has no rows.', {
         kind: 'runFailed',

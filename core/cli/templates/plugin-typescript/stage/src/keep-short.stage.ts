@@ -1,4 +1,4 @@
-import { defineStage, input, type Row, requireColumns, textIn, z } from 'simmerkit';
+import { defineStage, input, type Row, textIn, z } from 'simmerkit';
 
 export const keepShort = defineStage({
   description: 'Keeps the rows whose question has at most so many words.',
@@ -7,9 +7,10 @@ export const keepShort = defineStage({
   }),
   inputs: { dataset: input('dataset', 'Rows with a column `question`.') },
   outputs: { dataset: { type: 'dataset', description: 'The rows kept, in their order.' } },
+  reads: () => ({ dataset: ['question'] }),
+  columns: (_, columnsOf) => ({ dataset: columnsOf('dataset') }),
   async run({ inputs, options, artifacts, emit }) {
     const { dataset } = inputs;
-    requireColumns(dataset, ['question'], 'The dataset');
     const kept: Row[] = [];
     for await (const row of dataset.rows()) {
       const words = (textIn(row, 'question') ?? '').split(/\s+/).filter((word) => word !== '');
