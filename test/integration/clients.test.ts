@@ -127,9 +127,19 @@ describe('the Python client', () => {
     expect(lines).toEqual([1, 2, 3].map((seed) => expect.stringMatching(`^seed ${seed}: \\d+ events, completed$`)));
   });
 
-  it('tells the problems of a recipe with their places', async () => {
+  it('tells the problems of a recipe with their places and what to do', async () => {
     const wrong = example('run_recipe.py', join(root, 'test/samples/several-problems/recipe.yaml'));
-    await expect(wrong).rejects.toMatchObject({ code: 2, stdout: expect.stringMatching(/^\d+:\d+: /m) });
+    await expect(wrong).rejects.toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/:\d+:\d+: .*\n {2}hint: /),
+    });
+  });
+
+  it('tells where no server is', async () => {
+    const alone = run(python.python, [join(examples, 'run_recipe.py'), recipe], {
+      env: { ...environment(), ...python.env, SIMMER_SERVER: `unix:${join(harness.folder, 'no.sock')}` },
+    });
+    await expect(alone).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining('no.sock') });
   });
 
   it('runs a recipe up to a stage, and tells why a row was dropped there', async () => {

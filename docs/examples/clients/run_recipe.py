@@ -10,8 +10,7 @@ with Client() as client:  # SIMMER_SERVER says where
     try:
         run = client.create_run(Path(sys.argv[1]).read_text(), params=params)
     except SimmerError as error:
-        for problem in error.problems:
-            print(f"{problem.line}:{problem.column}: {problem.message}")
+        print(error, file=sys.stderr)  # a recipe's problems with their places, and what to do about them
         raise SystemExit(2) from error
     for event in client.watch(run):
         print(event.sequence, event.type, event.stage or "")
