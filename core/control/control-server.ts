@@ -22,7 +22,7 @@ import { parseAllowedSecret } from './allowed-secrets.js';
 import { Connections } from './connections.js';
 import { controlService, controlServiceDefinition } from './control-service.js';
 import { defaultLimits, type ServerLimits } from './limits.js';
-import { checkOwnerOptions } from './owner-options.js';
+import { checkOwnerOptions, missingPlugins } from './owner-options.js';
 import { RecipeSource } from './recipe-source.js';
 import { ServedHome } from './served-home.js';
 import { ServedRuns } from './served-runs.js';
@@ -127,6 +127,7 @@ export class ControlServer {
         options: options.allowedOptions ?? [],
         secrets: (options.allowedSecrets ?? []).map(parseAllowedSecret),
       };
+      for (const warning of missingPlugins(rules.plugins, rules.folder)) log(warning);
       const recipeFolders = [...(options.recipeFolders ?? []), join(simmerPackage.root, 'recipes')];
       const machine = processMachine(settings, log);
       const recipes = new RecipeSource({ settings, rules, limits, machine, recipeFolders });

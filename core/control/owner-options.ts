@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
-import { UserError } from '../errors.js';
+import { isUserError, UserError } from '../errors.js';
+import { locatePlugin } from '../plugin/locate.js';
 
 /**
  * What the owner gave with the server's start, where a mistake would only be seen when a client is refused.
@@ -32,5 +33,18 @@ async function refuseMissing(flag: string, folder: string): Promise<void> {
   throw new UserError('folder_missing', `${flag} ${folder}: there is no such folder, or it cannot be read.`, {
     kind: 'environment',
     hint: 'Make it, or leave it out.',
+  });
+}
+
+/** What there is to say of allowed plugins that cannot be found. They may be installed while the server runs. */
+export function missingPlugins(plugins: readonly string[], folder: string): readonly string[] {
+  return plugins.flatMap((plugin) => {
+    try {
+      locatePlugin(plugin, folder);
+      return [];
+    } catch (error) {
+      if (!isUserError(error)) throw error;
+      return [`--allow-plugin ${plugin}: ${error.message} ${error.hint}`];
+    }
   });
 }

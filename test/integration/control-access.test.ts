@@ -170,6 +170,19 @@ describe('a unix socket', () => {
     expect(await readFile(join(own, 'notes'), 'utf8')).toBe('kept');
   });
 
+  it('tells its owner of a plugin that is allowed and not installed', async () => {
+    const { folder } = await startServer();
+    const address = parseAddress(`unix:${join(folder, 'socket', 'b.sock')}`);
+    const told: string[] = [];
+    const log = (message: string) => void told.push(message);
+    const settings = settingsIn(folder, 'other');
+    const server = await ControlServer.start({ settings, address, log, allowedPlugins: ['nosuch-plugin'] });
+    await server.stop();
+    expect(told).toContainEqual(
+      expect.stringMatching(/^--allow-plugin nosuch-plugin: .* is not installed .*npm install nosuch-plugin/),
+    );
+  });
+
   it.each([
     [{ allowedRoots: ['/no/such/folder'] }, 'folder_missing', '--allow-root /no/such/folder'],
     [{ recipeFolders: [import.meta.filename] }, 'folder_missing', '--recipes '],

@@ -25,6 +25,15 @@ describe('runs that are named', () => {
     expect(chosen.named.map(({ runId }) => runId)).toEqual(['my-1', 'my-2', 'my-3']);
   });
 
+  it('by a recipe of which only inspections are left are refused', async () => {
+    const runs = async () => all.map((run) => ({ ...run, inspects: 'tuned' }));
+    await expect(runsNamed(['my'], { runs, find })).rejects.toMatchObject({
+      code: 'nothing_to_compare',
+      message: 'my has inspections alone: my-1, my-2.',
+    });
+    expect((await runsNamed(['my-1', 'my-2'], { runs, find })).named).toHaveLength(2);
+  });
+
   it('by nothing are none, and not all', async () => {
     await expect(named('', 'my')).rejects.toThrow('there is no run ""');
   });

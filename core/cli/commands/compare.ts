@@ -74,7 +74,14 @@ interface NamedRuns {
   readonly ofRecipes: ReadonlySet<string>;
 }
 
-/** By the name of their recipe, by the beginning of their ids, or "latest". @throws UserError `run_not_found` */
+function inspectionsAlone(name: string, runs: readonly RunSummary[]): UserError {
+  const ids = runs.map(({ runId }) => runId).join(', ');
+  return new UserError('nothing_to_compare', `${name} has inspections alone: ${ids}.`, {
+    hint: 'Run the recipe, or name inspections by their ids.',
+  });
+}
+
+/** By the name of their recipe, by the beginning of their ids, or "latest". @throws UserError `run_not_found`, `nothing_to_compare` */
 export async function runsNamed(
   names: readonly string[],
   workspace: Pick<Workspace, 'runs' | 'find'>,
@@ -84,8 +91,10 @@ export async function runsNamed(
   const meant = new Set<string>();
   const found = new Map<string, RunSummary>();
   for (const name of names) {
+    const bearers = all.filter(({ recipe }) => recipe === name);
     // An inspection is no try of its recipe, though it repeats what earlier stages measured.
-    const ofRecipe = all.filter(({ recipe, inspects }) => recipe === name && inspects === undefined);
+    const ofRecipe = bearers.filter(({ inspects }) => inspects === undefined);
+    if (bearers.length > 0 && ofRecipe.length === 0) throw inspectionsAlone(name, bearers);
     // Every id begins with nothing.
     const begun = ofRecipe.length > 0 || name === '' ? ofRecipe : all.filter(({ runId }) => runId.startsWith(name));
     for (const run of begun.length > 0 ? begun : [await workspace.find(name)]) {
