@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -217,6 +217,22 @@ describe('a run lock', () => {
       expect(answers.toSorted()).toEqual(['held', 'run_locked']);
     }
   });
+
+  it.runIf(process.platform === 'linux')(
+    'clears what kills left of making it, and nothing that may be in use',
+    async () => {
+      const long = new Date(Date.now() - 120_000);
+      const used = createServer().listen(join(folder, '.draft-used'));
+      await once(used, 'listening');
+      for (const name of ['.draft-left', '.draft-new', '.owner.json.new']) await writeFile(join(folder, name), '{');
+      for (const name of ['.draft-left', '.draft-used']) await utimes(join(folder, name), long, long);
+      const lock = await acquireRunLock(folder);
+      await lock[Symbol.asyncDispose]();
+      expect((await readdir(folder)).toSorted()).toEqual(['.draft-new', '.draft-used']);
+      used.close();
+      await once(used, 'close');
+    },
+  );
 
   it('of a process whose pid another has now, as after the restart of a container, is free', async () => {
     const owner = { pid: process.ppid, host: hostname(), startedAt: '2026-01-01T00:00:00.000Z', processStartTime: '1' };

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { type BigIntStats, constants } from 'node:fs';
-import { type FileHandle, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { type FileHandle, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
 import { hostname } from 'node:os';
 import { basename, join, resolve } from 'node:path';
@@ -30,6 +30,9 @@ const ownerFile = 'owner.json';
 const lockFileName = '.lock';
 /** On Linux: of the name of each socket that shows a lock. */
 const shownBegin = '.lock-';
+/** Of its name until it listens, which takes a moment. */
+const draftBegin = '.draft-';
+const draftSeconds = 60;
 /** The holder writes down who it is just after it got the lock; a prober on macOS holds it for a moment. */
 const retries = 10;
 const retryMilliseconds = 30;
@@ -183,12 +186,13 @@ async function lockInode(folder: string): Promise<KernelLock | undefined> {
  */
 async function show(folder: string): Promise<KernelLock | undefined> {
   const id = randomBytes(6).toString('hex');
-  const draft = join(folder, `.draft-${id}`);
+  const draft = join(folder, `${draftBegin}${id}`);
   const own = join(folder, `${shownBegin}${id}`);
   // Some file systems have no sockets, or do not rename them: there the lock is not shown.
   const lock = await listen(draft, true).catch(() => undefined);
   const removeLeftovers = async () => {
     for (const { path, isHeld } of await shownIn(folder)) if (!isHeld) await rm(path, { force: true });
+    await removeDrafts(folder, own);
   };
   const release = async () => {
     await rm(own, { force: true });
@@ -212,9 +216,22 @@ async function show(folder: string): Promise<KernelLock | undefined> {
   return undefined;
 }
 
+/** Removes what kills left of locks that were being made. @param made just now: ages are by the clock of its file system */
+async function removeDrafts(folder: string, made: string): Promise<void> {
+  const now = await stat(made).catch(() => undefined);
+  if (now === undefined) return;
+  for (const { path, isHeld } of await shownIn(folder, draftBegin)) {
+    const draft = isHeld ? undefined : await stat(path).catch(() => undefined);
+    if (draft !== undefined && now.mtimeMs - draft.mtimeMs > 1000 * draftSeconds) await rm(path, { force: true });
+  }
+}
+
 /** The sockets that show locks of a folder; those that nobody holds were left there by a kill. */
-async function shownIn(folder: string): Promise<readonly { readonly path: string; readonly isHeld: boolean }[]> {
-  const names = (await readdir(folder)).filter((name) => name.startsWith(shownBegin));
+async function shownIn(
+  folder: string,
+  begin = shownBegin,
+): Promise<readonly { readonly path: string; readonly isHeld: boolean }[]> {
+  const names = (await readdir(folder)).filter((name) => name.startsWith(begin));
   return Promise.all(
     names.map(async (name) => ({ path: join(folder, name), isHeld: await isListening(join(folder, name)) })),
   );
@@ -308,9 +325,12 @@ async function readOwnerFile(folder: string): Promise<RunOwner | undefined> {
   }
 }
 
-/** Never half there for a reader. It need not be durable: after a power cut nobody owns the run. */
+/**
+ * Never half there for a reader. It need not be durable: after a power cut nobody owns the run. Only who has the lock writes
+ * it, so a draft that is there was left by a kill.
+ */
 async function writeOwnerFile(folder: string, owner: RunOwner): Promise<void> {
-  const draft = join(folder, `.${ownerFile}.${process.pid}`);
+  const draft = join(folder, `.${ownerFile}.new`);
   try {
     await writeFile(draft, `${JSON.stringify(owner)}\n`);
     await rename(draft, join(folder, ownerFile));

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Event, SinkContext } from 'simmerkit';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
@@ -40,6 +40,15 @@ describe('the report', () => {
     await mkdir(join(folder, 'report.html'));
     await expect(reportOf()).rejects.toThrow('report.html');
     expect((await readdir(folder)).filter((name) => name.endsWith('.new'))).toEqual([]);
+  });
+
+  it('clears what one that was killed left of it, and not what another may be writing', async () => {
+    const { events, context } = await fixtureRun(folder, '');
+    const long = new Date(Date.now() - 2 * 3_600_000);
+    for (const name of ['report.html.killed.new', 'report.html.at-work.new']) await writeFile(join(folder, name), '<');
+    await utimes(join(folder, 'report.html.killed.new'), long, long);
+    await writtenOf(events, context);
+    expect((await readdir(folder)).filter((name) => name.endsWith('.new'))).toEqual(['report.html.at-work.new']);
   });
 
   it('is written without the recipe where somebody removed that', async () => {

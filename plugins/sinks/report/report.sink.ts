@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { defineSink, type Plan, redactor, type SinkContext, type TableArtifact, z } from 'simmerkit';
 import { type ComparisonReport, comparisonReport, type StageComparison } from './comparison-report.js';
@@ -60,11 +60,22 @@ async function writeReport(gatherer: RunGatherer, context: SinkContext): Promise
   try {
     await writeFile(draft, redactor()(text));
     await rename(draft, reportPath);
+    await removeDrafts(context.runFolder);
   } catch (error) {
     await rm(draft, { force: true });
     throw error;
   }
   return reportPath;
+}
+
+/** Removes what processes that were killed left. None takes an hour to write a report. */
+async function removeDrafts(runFolder: string): Promise<void> {
+  for (const name of await readdir(runFolder)) {
+    if (!/^report\.html\..*\.new$/.test(name)) continue;
+    const written = await stat(join(runFolder, name)).catch(() => undefined);
+    if (written !== undefined && Date.now() - written.mtimeMs > 3_600_000)
+      await rm(join(runFolder, name), { force: true });
+  }
 }
 
 /** It is kept for people, and a report has more to say than that it is gone. */
