@@ -48,6 +48,18 @@ async function lines(): Promise<readonly Event[]> {
     .map((line) => JSON.parse(line));
 }
 
+it('gives times that go on where the clock is set back, since durations are taken from them', async () => {
+  vi.useFakeTimers({ toFake: ['Date'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const { log, lastSequence } = await RunLog.open(file);
+  const bus = new EventBus({ runId: 'r', log, lastSequence });
+  const before = await bus.emit(measured(1));
+  vi.setSystemTime(Date.now() - 3_600_000);
+  const after = await bus.emit(measured(2));
+  expect(Date.parse(after.time)).toBeGreaterThanOrEqual(Date.parse(before.time));
+  await bus.close();
+});
+
 /** Does nothing until it is let: what a disk does that takes its time. */
 function held(): { readonly fileSystem: LogFileSystem; release(): void; fail(error: Error): void } {
   let settle: { resolve(): void; reject(error: Error): void } | undefined;

@@ -1,4 +1,5 @@
 import { type Observable, Subject } from 'rxjs';
+import { SteadyClock } from '../steady-clock.js';
 import type { Event, EventDraft, EventType } from './catalogue.js';
 import { lineFormat } from './event-line.js';
 import { frozen } from './frozen.js';
@@ -13,7 +14,7 @@ interface EventBusOptions {
   readonly log: RunLog;
   /** As `RunLog.open` gave it. */
   readonly lastSequence: number;
-  /** @default the clock */
+  /** @default the clock, which goes on where it is set back: durations are taken from the times of events */
   readonly now?: () => Date;
 }
 
@@ -31,6 +32,7 @@ export class EventBus {
   readonly failure: Promise<Error>;
   readonly #runId: string;
   readonly #log: RunLog;
+  readonly #clock = new SteadyClock();
   readonly #now: () => Date;
   readonly #redact = redactor();
   readonly #subject = new Subject<readonly Event[]>();
@@ -41,7 +43,7 @@ export class EventBus {
     this.#runId = options.runId;
     this.#log = options.log;
     this.#sequence = options.lastSequence;
-    this.#now = options.now ?? (() => new Date());
+    this.#now = options.now ?? (() => new Date(this.#clock.now()));
     this.batches$ = this.#subject.asObservable();
     this.failure = options.log.failure;
   }

@@ -31,6 +31,12 @@ it('tells the runs of a sweep apart by what the command line changed', () => {
   ]);
 });
 
+it('tells no time that a clock which was set back would make nothing of', () => {
+  const summary = { ...run, runId: 'study-1', endedAt: '2025-12-31T23:00:00.000Z' };
+  const options = { now: new Date('2025-12-31T23:30:00.000Z'), colors: picocolors.createColors(false) };
+  expect(runLines([summary], options)[1]).toBe('study-1  study   completed     3/3       9  2026-01-01 00:00');
+});
+
 it('leaves the recipe, which ids begin with, out of lines that are too narrow for it', () => {
   const changes = ['--set stages.tuned.seed=8'];
   const options = { now: new Date('2026-01-01T00:02:00.000Z'), colors: picocolors.createColors(false) };

@@ -45,7 +45,7 @@ export function runLines(summaries: readonly RunSummary[], options: RunLinesOpti
     `${run.stagesDone}/${run.stagesTotal}`,
     formatCount(run.events),
     ago(run.startedAt, now),
-    run.endedAt === undefined ? '' : formatDuration(secondsBetween(run.startedAt, run.endedAt)),
+    tookOf(run),
     changedOf(run)
       .map((change) => visibleText(change, mostOfChange))
       .join(' '),
@@ -97,6 +97,12 @@ function statusWord(status: RunSummary['status'], colors: Colors): string {
   }
 }
 
+/** Nothing where the machine's clock was set back between two cores that had the run. */
+function tookOf({ startedAt, endedAt }: RunSummary): string {
+  return endedAt === undefined || endedAt < startedAt ? '' : formatDuration(secondsBetween(startedAt, endedAt));
+}
+
 function ago(time: string, now: Date): string {
+  if (Date.parse(time) > now.getTime()) return time.slice(0, 16).replace('T', ' ');
   return `${formatDuration(secondsBetween(time, now.toISOString()))} ago`;
 }

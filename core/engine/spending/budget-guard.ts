@@ -8,6 +8,7 @@ import type { Resources } from '../../plugin/resources.js';
 import type { Reservation, Spending, SpendingRequest, Spent } from '../../plugin/spending.js';
 import { present } from '../../present.js';
 import { type BudgetLimits, changedLimits, defaultReserve } from '../../recipe/budget.js';
+import { SteadyClock } from '../../steady-clock.js';
 import { RunEnding } from '../run-ending.js';
 import { RunRecorder } from '../run-recorder.js';
 import type { RunInfo } from '../run-scope.js';
@@ -15,7 +16,6 @@ import { RunInfoToken } from '../tokens.js';
 import { type Activity, budgetReached, type Standing, secondsLeft, secondsToEnd, shortOf } from './budget-limits.js';
 import { PaidRequests } from './paid-requests.js';
 import { type Slice, SpendingLedger } from './spending-ledger.js';
-import { SteadyClock } from './steady-clock.js';
 
 /** How often it is looked at what is spent, and how often that is told, in milliseconds. */
 const lookMilliseconds = 1_000;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { elapsedSeconds, secondsLeft } from './console-state.js';
+import { elapsedSeconds, secondsLeft, viewTime } from './console-state.js';
 import { Story } from './story.fixture.js';
 
 const tuned = (story: Story) => story.state.stages.get('tuned')!;
@@ -21,6 +21,15 @@ describe('the state that the console shows', () => {
     story.wait(60).step(10, 2).wait(20).step(20, 1.9);
     expect(secondsLeft(tuned(story), story.now)).toBeCloseTo(160);
     expect(secondsLeft(tuned(story), story.now + 5000)).toBeCloseTo(155);
+  });
+
+  it('goes on where the clock of a view is set back', () => {
+    const story = new Story().begin().start('tuned', 'sft/train');
+    const hour = 3_600_000;
+    expect(viewTime(story.state, story.now + 5000, 5000)).toBe(story.now + 5000);
+    expect(viewTime(story.state, story.now - hour, 5000)).toBe(story.now + 5000);
+    // Of a run that is watched from its log, the last event is long past.
+    expect(viewTime(story.state, story.now + hour, 5000)).toBe(story.now + hour);
   });
 
   it('tells no time left from the first of many', () => {

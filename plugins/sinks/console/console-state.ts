@@ -102,6 +102,14 @@ export function foldEvent(before: ConsoleState, event: Event): ConsoleState {
   return stage === known ? state : { ...state, stages: new Map(state.stages).set(stage.name, stage) };
 }
 
+/**
+ * What time it is in a view: of the clock, unless that was set back since the last event.
+ * @param sinceEvent milliseconds since the view was given the last event, by a clock that nobody sets
+ */
+export function viewTime({ lastEventAt = 0 }: ConsoleState, day: number, sinceEvent: number): number {
+  return Math.max(day, lastEventAt + sinceEvent);
+}
+
 /** Seconds that were spent on the run up to `now`, without the pauses between an end and a resume. */
 export function elapsedSeconds(state: ConsoleState, now: number): number {
   if (state.startedAt === undefined) return state.earlierSeconds;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { WriteStream } from 'node:tty';
 import picocolors from 'picocolors';
 import { defineSink, type Event, type Plan, type Sink, type SinkContext, wrapLine, z } from 'simmerkit';
-import { type ConsoleState, foldEvent, initialState } from './console-state.js';
+import { type ConsoleState, foldEvent, initialState, viewTime } from './console-state.js';
 import { finalSummary } from './final-summary.js';
 import { liveView, stageLines } from './live-view.js';
 import { lastingLine, PlainLines } from './plain-lines.js';
@@ -77,9 +77,10 @@ async function openLive(stream: WriteStream, given: ConsoleOptions, context: Sin
   const colors = picocolors.createColors(wantsColor(stream, given));
   const screen = openScreen(stream);
   let state = initialState(await readPlan(context.runFolder));
+  let eventAt = performance.now();
   let stopping: string | undefined;
   const view = () => ({
-    now: Date.now(),
+    now: viewTime(state, Date.now(), performance.now() - eventAt),
     // 0 where a terminal was opened without a size.
     columns: stream.columns || 80,
     rows: stream.rows || 24,
@@ -105,6 +106,7 @@ async function openLive(stream: WriteStream, given: ConsoleOptions, context: Sin
   return {
     onEvent(event) {
       state = foldEvent(state, event);
+      eventAt = performance.now();
       const line = event.sequence > given.after ? lastingLine(event) : undefined;
       if (line !== undefined) screen.keep(wrapLine(line, view().columns).map(colors.yellow));
     },

@@ -2,8 +2,8 @@
 const jumpMilliseconds = 1000;
 
 /**
- * The time of day, but for one thing: where the machine's clock is set back it goes on, since what is paid by the hour
- * is paid all the same. A clock that jumps ahead is believed: the machine may have slept.
+ * The time of day, but for one thing: where the machine's clock is set back it goes on, since what takes time, and is
+ * paid by the hour, does so all the same. A clock that jumps ahead is believed: the machine may have slept.
  */
 export class SteadyClock {
   #day = Date.now();
