@@ -6,6 +6,8 @@ export interface MissingSecret {
   readonly variable: string;
   /** Names of stages that name it. */
   readonly stages: readonly string[];
+  /** Trainers that name it, or whose launchers do, and that such stages use. */
+  readonly trainers: readonly string[];
   /** Sinks that name it: `plugin/sink`. */
   readonly sinks: readonly string[];
 }
@@ -15,16 +17,18 @@ export async function missingSecrets(
   plan: Plan,
   preview: () => Promise<readonly StagePreview[]>,
 ): Promise<readonly MissingSecret[]> {
-  const stages = unsetIn(plan.stages);
-  const previews = stages.length === 0 ? [] : await preview();
+  const lacking = { stages: unsetIn(plan.stages), trainers: unsetIn(Object.values(plan.trainers)) };
+  const previews = lacking.stages.length + lacking.trainers.length === 0 ? [] : await preview();
   const hits = new Set(previews.filter(({ cache }) => cache === 'hit').map(({ stage }) => stage));
-  const left = stages.filter(({ name }) => !hits.has(name));
+  const used = new Set(plan.stages.flatMap((stage) => (hits.has(stage.name) ? [] : stage.trainers)));
+  const stages = lacking.stages.filter(({ name }) => !hits.has(name));
+  const trainers = lacking.trainers.filter(({ name }) => used.has(name));
   const sinks = unsetIn(plan.sinks.map(({ uses, secrets }) => ({ name: uses, secrets })));
-  const variables = new Set([...left, ...sinks].flatMap(({ unset }) => unset));
+  const variables = new Set([...stages, ...trainers, ...sinks].flatMap(({ unset }) => unset));
   return [...variables].map((variable) => {
-    const namesOf = (parts: typeof left) =>
+    const namesOf = (parts: typeof stages) =>
       parts.filter(({ unset }) => unset.includes(variable)).map(({ name }) => name);
-    return { variable, stages: namesOf(left), sinks: namesOf(sinks) };
+    return { variable, stages: namesOf(stages), trainers: namesOf(trainers), sinks: namesOf(sinks) };
   });
 }
 
@@ -35,9 +39,9 @@ function unsetIn(parts: readonly { readonly name: string; readonly secrets?: rea
 }
 
 /** What people are told of one, before hours of other stages have gone by. */
-export function missingSecretLine({ variable, stages, sinks }: MissingSecret): string {
-  const those = [...listed('stage', stages), ...listed('sink', sinks)].join(' and ');
-  const need = stages.length + sinks.length === 1 ? 'needs' : 'need';
+export function missingSecretLine({ variable, stages, trainers, sinks }: MissingSecret): string {
+  const those = [...listed('stage', stages), ...listed('trainer', trainers), ...listed('sink', sinks)].join(' and ');
+  const need = stages.length + trainers.length + sinks.length === 1 ? 'needs' : 'need';
   return `The environment variable ${variable}, which ${those} ${need}, is not set.`;
 }
 

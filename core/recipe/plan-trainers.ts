@@ -18,6 +18,8 @@ export interface CheckedTrainer {
   readonly found: Contribution<TrainerDefinition>;
   readonly options: CheckedOptions;
   readonly launcher: PlannedTrainer['launcher'];
+  /** Environment variables of secrets that it and its launcher name. */
+  readonly secrets: readonly string[];
   readonly resources: RecipeResources;
 }
 
@@ -59,6 +61,7 @@ async function checkTrainer(scope: PlanScope, name: string, raw: unknown): Promi
     uses,
     ...trainer,
     launcher: { uses: start.uses, options: launcher.options.options },
+    secrets: [...new Set([...trainer.options.secrets, ...launcher.options.secrets])],
     resources: shaped.resources,
   };
 }
@@ -106,7 +109,7 @@ export async function planTrainer(
   trainer: CheckedTrainer,
   where: VersionsContext,
 ): Promise<PlannedTrainer | undefined> {
-  const { name, uses, found, options, launcher, resources } = trainer;
+  const { name, uses, found, options, launcher, secrets, resources } = trainer;
   const relevantVersions = await scope.attempt(
     ['trainers', name],
     guardedAnswer(uses, () => found.definition.relevantVersions(options.output, where)),
@@ -118,6 +121,7 @@ export async function planTrainer(
     options: options.options,
     semanticOptions: options.semanticOptions,
     launcher,
+    ...namedSecrets(secrets),
     resources: {
       ...(await guardedAnswer(uses, async () =>
         checkAnswer(uses, 'resources', await found.definition.resources?.(options.output)),

@@ -25,6 +25,8 @@ export interface PlannedTrainer {
   readonly resources: Resources;
   /** Part of the key of every stage that uses it. */
   readonly relevantVersions: Readonly<Record<string, string>>;
+  /** Environment variables of the secrets that its options, and those of its launcher, name. Placement. */
+  readonly secrets?: readonly string[];
   /** SHA-256 over the code of the plugin that has the trainer. */
   readonly codeDigest: string;
 }

@@ -1,4 +1,15 @@
-import { defineGrader, definePlugin, defineSink, defineStage, graderChoice, secretVariable, z } from 'simmerkit';
+import {
+  defineGrader,
+  defineLauncher,
+  definePlugin,
+  defineSink,
+  defineStage,
+  defineTrainer,
+  graderChoice,
+  secretVariable,
+  trainerName,
+  z,
+} from 'simmerkit';
 import { RunHarness } from 'simmerkit/testing';
 import { afterEach, expect, it } from 'vitest';
 
@@ -26,7 +37,30 @@ const plugin = definePlugin({
       open: () => ({ onEvent: () => undefined }),
     }),
   },
+  trainers: {
+    keyed: defineTrainer({
+      description: 'Takes a key, and is never started.',
+      options: keyed,
+      relevantVersions: async () => ({}),
+      prepare: () => Promise.reject(new Error('nobody starts it')),
+    }),
+  },
+  launchers: {
+    keyed: defineLauncher({
+      description: 'Takes a key, and is never asked.',
+      options: keyed,
+      launch: () => Promise.reject(new Error('nobody asks it')),
+      attach: async () => undefined,
+    }),
+  },
   stages: {
+    trains: defineStage({
+      description: 'Names a trainer, and makes a row.',
+      options: z.strictObject({ trainer: trainerName() }),
+      inputs: {},
+      outputs: output,
+      run: async (context) => ({ dataset: await context.artifacts.writeDataset([{ number: 1 }], { columns }) }),
+    }),
     asks: defineStage({
       description: 'May take a key, and makes a row.',
       options: keyed.extend({ grader: graderChoice('secretive/judge') }),
@@ -76,4 +110,27 @@ it('a secret that a sink needs is told in every run, beside the stages that need
   const and = (those: string) => `The environment variable ${variable}, which ${those}, is not set.`;
   expect(await told()).toEqual([and('stages own, judged and sink secretive/tells need')]);
   expect(await told()).toEqual([and('sink secretive/tells needs')]);
+});
+
+it('a secret that a trainer or its launcher needs is told where a stage is left that uses the trainer', async () => {
+  await using harness = await RunHarness.create({ plugins: [plugin] });
+  const key = `with: { apiKeyVariable: ${variable} }`;
+  const trained = `
+name: trained
+trainers:
+  student: { uses: secretive/keyed, launcher: secretive/keyed, ${key} }
+  launched: { uses: secretive/keyed, launcher: { uses: secretive/keyed, ${key} } }
+  idle: { uses: secretive/keyed, launcher: secretive/keyed, ${key} }
+stages:
+  one: { uses: secretive/trains, with: { trainer: student } }
+  other: { uses: secretive/trains, with: { trainer: launched } }
+`;
+  const told = async () => {
+    const messages = (await harness.run(trained)).eventsOf('log.written').map(({ data }) => data.message);
+    return messages.filter((message) => message.includes(variable));
+  };
+  expect(await told()).toEqual([
+    `The environment variable ${variable}, which trainers student, launched need, is not set.`,
+  ]);
+  expect(await told()).toEqual([]);
 });
