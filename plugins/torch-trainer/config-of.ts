@@ -1,4 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
+import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { StageEstimateContext, z } from 'simmerkit';
 import { knownConfig, knownConfigOfFile } from './known-models.js';
@@ -21,7 +22,7 @@ export async function configOf(
   if ('wrong' in origin) return undefined;
   switch (origin.kind) {
     case 'huggingFace':
-      return knownConfig(origin.repository);
+      return (await readConfig(join(hubFolder(origin), 'config.json'))) ?? knownConfig(origin.repository);
     case 'random':
       return { ...(origin.tokenizer === undefined ? { vocab_size: byteTokens } : {}), ...plain(origin.config) };
     case 'path': {
@@ -32,6 +33,15 @@ export async function configOf(
     case 'pypi':
       return knownConfigOfFile(origin.path);
   }
+}
+
+/** Where huggingface_hub puts the files of a commit: its `constants.py` says which variables name its cache. */
+function hubFolder({ repository, commit }: { readonly repository: string; readonly commit: string }): string {
+  const { env } = process;
+  const home = env.HF_HOME || join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'huggingface');
+  const cache = env.HF_HUB_CACHE || env.HUGGINGFACE_HUB_CACHE || join(home, 'hub');
+  const folder = cache.replace(/^~(?=\/|$)/, homedir());
+  return join(folder, `models--${repository.replace('/', '--')}`, 'snapshots', commit);
 }
 
 async function readConfig(file: string): Promise<Config | undefined> {
