@@ -1,3 +1,5 @@
+import { defaultHeads } from './default-heads.js';
+
 /**
  * Types of decoders (`model_type`) whose weights `shapeOf` counts as transformers makes them, within 2%. The sizes of others
  * are said to be unknown: what a config calls the same is not always the same.
@@ -64,7 +66,7 @@ export function hasPositions({ model_type: type }: Config): boolean {
   return withPositions.test(String(type));
 }
 
-/** Older types have names of their own for the sizes, and MLPs of four times the hidden size where they say no other. */
+/** What a type has where its config does not say. Older types have names of their own for the sizes, and MLPs of four times the hidden size where they say no other. */
 export function withCommonNames(config: Config): Config {
   const first = (...keys: readonly string[]) =>
     keys.map((key) => config[key]).find((value) => typeof value === 'number');
@@ -79,7 +81,7 @@ export function withCommonNames(config: Config): Config {
       (hasGate(config) ? undefined : 4 * Number(hiddenSize)),
     max_position_embeddings: first('n_positions', 'max_position_embeddings'),
   };
-  return { ...config, ...named, ...keyHeads(config, heads) };
+  return { ...defaultHeads(config.model_type), ...config, ...named, ...keyHeads(config, heads) };
 }
 
 function keyHeads(config: Config, heads: unknown): Config {
