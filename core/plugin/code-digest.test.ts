@@ -132,6 +132,31 @@ describe('the digest of a plugin that is a command covers', () => {
       { 'plugin.py': 'import words', 'words/list.txt': '' },
       'words.py',
     ],
+    [
+      'data beside a module of a package without an __init__.py',
+      ['python3', 'plugin.py'],
+      { 'plugin.py': 'from rules.math import x', 'rules/math.py': '' },
+      'rules/words.txt',
+    ],
+    [
+      'data beside a module that is taken from such a package',
+      ['python3', 'plugin.py'],
+      { 'plugin.py': 'from rules import (\n    math,\n    other,\n)', 'rules/math.py': '' },
+      'rules/words.txt',
+    ],
+    [
+      'data beside a package in such a package',
+      ['python3', 'plugin.py'],
+      { 'plugin.py': 'import os, acme.rules.math', 'acme/rules/math.py': '' },
+      'acme/rules/words.txt',
+    ],
+    ['data of such a package that is run', ['python3', '-m', 'rules'], { 'rules/__main__.py': '' }, 'rules/words.txt'],
+    [
+      'data beside a module of such a package that is run',
+      ['python3', '-m', 'acme.rules'],
+      { 'acme/rules.py': '' },
+      'acme/words.txt',
+    ],
     ['the file of an option', ['node', 'plugin.js', '--rules=rules.json'], {}, 'rules.json'],
   ])('%s', async (_, words, files, file) => {
     const folder = await written({ other: 'first', [file]: 'first', ...files });

@@ -72,8 +72,12 @@ const namedInJavaScript = new RegExp(
     String.raw`\s*(?:\(\s*)?(?:/\*.*?\*/\s*)?(['"${'`'}])(\.{1,2}(?:/(?:(?!\2).)*)?)\2`,
   'g',
 );
-/** Of `import a, b` the names; of `from a.b import c` what it is from. What is relative is in a package, and with that. */
-const importedInPython = /(?:^|[;:])[ \t]*(?:from[ \t]+(\w[\w.]*)|import[ \t]+([\w., \t]+))/gm;
+/**
+ * Of `import a, b` the names; of `from a.b import c, d` what it is from, and the first of what is taken. What is relative is
+ * in a package, and with that.
+ */
+const importedInPython =
+  /(?:^|[;:])[ \t]*(?:from[ \t]+(\w[\w.]*)[ \t]+import\b[ \t]*\(?\s*(\w*)|import[ \t]+([\w., \t]+))/gm;
 const importedByName = /\b(?:import_module|__import__|run_module)\(\s*['"]([\w.]+)['"]/g;
 
 /** The files that there are of those that a module names. */
@@ -131,20 +135,31 @@ async function filesInJavaScript(module: string, path: string, endings: readonly
 
 function namesInPython(text: string): readonly string[] {
   const whole = text.replaceAll(/\\\r?\n/g, ' ');
-  const imported = [...whole.matchAll(importedInPython)].flatMap(([, origin, names]) => (origin ?? names!).split(','));
+  const imported = [...whole.matchAll(importedInPython)].flatMap(([, origin, taken, names]) =>
+    origin === undefined ? names!.split(',') : [`${origin}.${taken}`],
+  );
   const named = [...whole.matchAll(importedByName)].map(([, name]) => name!);
   return [...imported, ...named].map((name) => name.trim());
 }
 
 /** The package or the module that Python finds in a folder; none for what is installed. @param name with or without dots */
 async function filesInPython(folder: string, name: string): Promise<readonly string[]> {
-  const [first = ''] = name.split(/[.\s]/);
+  const [first = '', second = ''] = name.split(/[.\s]/);
   if (first === '') return [];
   const path = join(folder, first);
   if (await isFile(join(path, '__init__.py'))) return filesIn(path);
   if (await isFile(`${path}.py`)) return [`${path}.py`];
-  // Without that it may be data with a script beside it: `import datasets` is then what is installed.
-  return (await filesIn(path)).filter((file) => file.endsWith('.py'));
+  const files = await filesIn(path);
+  const modules = files.filter((file) => file.endsWith('.py'));
+  // Without that nothing but a module in it can be taken from it, or be run.
+  const isPackage = modules.some((file) => isModule(relative(path, file), second));
+  // It may be data with a script beside it: `import datasets` is then what is installed.
+  return isPackage ? files : modules;
+}
+
+/** Whether a file in a package is the module of a name, or in the package of that name, or what is run of the package. */
+function isModule(file: string, name: string): boolean {
+  return file === '__main__.py' || file === `${name}.py` || file.startsWith(`${name}${sep}`);
 }
 
 async function isFile(path: string): Promise<boolean> {
