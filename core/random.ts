@@ -10,7 +10,12 @@ export interface Random {
   pick<T>(items: readonly T[]): T;
   /** A new array in random order (Fisher-Yates). */
   shuffle<T>(items: readonly T[]): T[];
+  /** The same array, for many items. @param turn awaited now and then: others may go on meanwhile */
+  shuffleInTurns<T>(items: readonly T[], turn: () => Promise<void>): Promise<T[]>;
 }
+
+/** Items that are put in their places between two turns of others: a moment's work. */
+const itemsATurn = 10_000;
 
 /**
  * A random stream for a seed and a purpose: two purposes of one seed are independent, so that adding a draw in one place
@@ -37,6 +42,10 @@ export function random(seed: number | bigint, purpose = ''): Random {
       throw new RangeError(`bound must be a positive integer, not ${bound}`);
     return Math.floor(next() * bound);
   };
+  const swapIn = <T>(items: T[], last: number): void => {
+    const other = integer(last + 1);
+    [items[last], items[other]] = [items[other] as T, items[last] as T];
+  };
   return {
     next,
     integer,
@@ -46,12 +55,14 @@ export function random(seed: number | bigint, purpose = ''): Random {
     },
     shuffle(items) {
       const result = [...items];
+      for (let last = result.length - 1; last > 0; last--) swapIn(result, last);
+      return result;
+    },
+    async shuffleInTurns(items, turn) {
+      const result = [...items];
       for (let last = result.length - 1; last > 0; last--) {
-        const other = integer(last + 1);
-        [result[last], result[other]] = [
-          result[other] as (typeof items)[number],
-          result[last] as (typeof items)[number],
-        ];
+        if ((result.length - 1 - last) % itemsATurn === 0) await turn();
+        swapIn(result, last);
       }
       return result;
     },

@@ -65,7 +65,8 @@ export async function selectRows(
   await eachRow(candidates.keys(), (index) => {
     if (!chosen.has(index)) pool.push(index);
   });
-  for await (const { index, evidence } of drawOrder(candidates, pool, options, { taken: () => chosen.size, eachRow })) {
+  const drawing: Drawing = { taken: () => chosen.size, eachRow, turn: () => step(0) };
+  for await (const { index, evidence } of drawOrder(candidates, pool, options, drawing)) {
     if (chosen.size >= limit) break;
     chosen.set(index, { rule: options.method, ...(evidence === undefined ? {} : { evidence }) });
     await step(1);
@@ -85,13 +86,14 @@ interface Drawing {
   /** How many rows are chosen so far. */
   readonly taken: () => number;
   readonly eachRow: EachRow;
+  readonly turn: () => Promise<void>;
 }
 
 async function* drawOrder(
   candidates: readonly Candidate[],
   pool: readonly number[],
   options: SelectionOptions,
-  { taken, eachRow }: Drawing,
+  { taken, eachRow, turn }: Drawing,
 ): AsyncIterable<Drawn> {
   const stream = random(options.seed, `select ${options.method}`);
   const ranked = (rows: readonly number[]) => byLength(candidates, rows, eachRow);
@@ -102,7 +104,7 @@ async function* drawOrder(
     case 'longest':
       return yield* inOrder(await ranked(pool), (rank) => ({ evidence: `rank ${rank} by length` }));
     case 'random':
-      return yield* inOrder(stream.shuffle(pool));
+      return yield* inOrder(await stream.shuffleInTurns(pool, turn));
     case 'diverse':
     case 's1': {
       const drawFrom = (size: number) => (options.method === 's1' ? drawRank(stream, size) : stream.integer(size));

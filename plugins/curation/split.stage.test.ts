@@ -67,6 +67,17 @@ describe('curation/split', () => {
     expect(turn.mock.calls.length).toBeGreaterThanOrEqual(questions.length);
   });
 
+  it('lets others go on while it shuffles', async () => {
+    const questions = Array.from({ length: 30_000 }, (_, index) => `q${index}`);
+    const turns = async (stable: boolean) => {
+      const turn = vi.fn(noTurn);
+      await splitQuestions(questions, { heldout: 1, train: 1, stable, seed: 4 }, turn);
+      return turn.mock.calls.length;
+    };
+    // Both sort alike, and what is drawn alone is not shuffled.
+    expect((await turns(false)) - (await turns(true))).toBeGreaterThanOrEqual(questions.length / 10_000);
+  });
+
   it('lets others go on while it draws each question for itself', async () => {
     const questions = Array.from({ length: 5000 }, (_, index) => `q${index}`);
     const turn = vi.fn(noTurn);

@@ -125,7 +125,7 @@ export async function splitQuestions(
   const drawn =
     options.stable === true
       ? await drawnAlone(questions, options.seed, turn)
-      : random(options.seed, 'split').shuffle(await sorted(questions, turn));
+      : await random(options.seed, 'split').shuffleInTurns(await sorted(questions, turn), turn);
   const sides = { heldout: new Set<string>(), train: new Set<string>() };
   for (const [index, question] of drawn.slice(0, heldout + train).entries()) {
     sides[index < heldout ? 'heldout' : 'train'].add(question);
