@@ -46,6 +46,22 @@ it('curation/verify says of each row whether its answer is right, and drops what
   ]);
 });
 
+it('curation/verify says of a wrong row that the grader could not read it, and nothing of what it left out', async () => {
+  const verdicts = ['unparsed', 'wrong'] as const;
+  const terse: Grader = {
+    grade: async (items) =>
+      items.map(({ id }, at) => ({
+        ...{ id, verdict: verdicts[at]!, parsedAnswer: '', parsedGold: '' },
+        explanation: 'One is no number.',
+      })),
+  };
+  const { rows: of } = await runStage(verify, { inputs: { dataset }, grader: terse });
+  expect(of('decisions').slice(0, 2)).toMatchObject([
+    { rule: 'wrong', evidence: 'unparsed: One is no number.' },
+    { rule: 'wrong', evidence: 'One is no number.' },
+  ]);
+});
+
 it('curation/verify grades nothing twice but what it cannot read any more, and says so', async () => {
   const scratchFolder = await temporaryFolder();
   graded = 0;

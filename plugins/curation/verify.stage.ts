@@ -97,8 +97,13 @@ function judge(grade: KeptGrade | undefined, isGraded: boolean, { wrong, ungrade
       ? { rule: 'no_gold' }
       : { kept: true, evidence: 'there is no right answer to compare with' };
   }
-  const evidence =
-    grade === undefined ? 'there is no answer' : shortened(`${grade.parsedAnswer}: ${grade.explanation}`);
+  const evidence = grade === undefined ? 'there is no answer' : shortened(evidenceOf(grade));
   if (grade?.verdict === 'right') return { kept: true, rule: 'right', evidence };
   return wrong === 'drop' ? { rule: 'wrong', evidence } : { kept: true, rule: 'wrong', evidence };
+}
+
+/** An answer that the grader could not read, or not in time, counts as wrong: that it may be right is said here. */
+function evidenceOf({ verdict, parsedAnswer, explanation }: KeptGrade): string {
+  const readAs = verdict === 'unparsed' || verdict === 'timedOut' ? verdict : parsedAnswer;
+  return [readAs, explanation].filter((text) => text !== '').join(': ');
 }
