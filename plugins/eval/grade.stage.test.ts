@@ -110,6 +110,14 @@ describe('eval/grade', () => {
     ]);
   });
 
+  it('says once what share is alike under several policies', async () => {
+    const of = (policy: string, cut: number) => ({ policy, maximum: 64, tokens: 64, answers: right(1, 4), cut });
+    const policies = [of('64', 4), of('128', 3), of('256', 4), of('512', 2)];
+    const inputs = { generations: generations('tuned', policies), dataset: problems(4) };
+    const { logged } = await runStage(grade, { inputs, grader });
+    expect(logged[0]?.message).toContain('length limit (tuned at 64, 256: 100.0%; tuned at 128: 75.0%). Either');
+  });
+
   it('warns where more than half of the answers could not be read, and says what the extraction looks for', async () => {
     const of = (policy: string, answers: string[]) => ({ policy, maximum: 64, tokens: 64, answers });
     const replies = ['It is 0.', 'It is 1.', 'Final Answer: two', 'Final Answer: 3'];
@@ -138,7 +146,7 @@ describe('eval/grade', () => {
     expect(await warnings({ extraction: 'whole' })).toMatchObject([
       {
         message: expect.stringMatching(
-          /tuned at 128: 100\.0%\)\. The grader says, e\.g\.: .* "final answer: 0" cannot be read as one\.$/,
+          /tuned at 64, 128: 100\.0%\)\. The grader says, e\.g\.: .* "final answer: 0" cannot be read as one\.$/,
         ),
       },
     ]);

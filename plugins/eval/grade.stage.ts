@@ -1,7 +1,6 @@
 import {
   type Columns,
   defineStage,
-  formatShare,
   type Grader,
   hasHistory,
   input,
@@ -15,6 +14,7 @@ import {
 } from 'simmerkit';
 import type { GradedRun } from './graded-run.js';
 import { defaultGoldColumn, type Extraction, extractionSchema, gradeOptions } from './options.js';
+import { sharesText } from './shares-text.js';
 import { type Unread, unreadWarning } from './unread-answers.js';
 
 /** What is read of generations. */
@@ -151,9 +151,8 @@ export const grade = defineStage({
     }
     const cut = runs.all().filter((run) => run.share('cut') > 0.5);
     if (cut.length > 0) {
-      const shares = cut.map((run) => `${run.model} at ${run.policy.id}: ${formatShare(run.share('cut'))}`);
       context.log.warning(
-        `More than half of the answers were cut at their length limit (${shares.join(', ')}). Either the model never ` +
+        `More than half of the answers were cut at their length limit (${sharesText(cut, 'cut')}). Either the model never ` +
           'ends a reply, and has to be trained on replies that end, or sampling.maxAnswerTokens is too small.',
       );
     }

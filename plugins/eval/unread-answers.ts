@@ -1,6 +1,6 @@
-import { formatShare } from 'simmerkit';
 import type { GradedRun } from './graded-run.js';
 import type { Extraction } from './options.js';
+import { sharesText } from './shares-text.js';
 
 /** Why answers were not read: for how many the extraction found nothing, and what the grader said of the first of the others. */
 export interface Unread {
@@ -19,12 +19,11 @@ export function unreadWarning(
 ): string | undefined {
   const mostly = runs.filter((run) => run.share('unparsed') > 0.5);
   if (mostly.length === 0) return undefined;
-  const shares = mostly.map((run) => `${run.model} at ${run.policy.id}: ${formatShare(run.share('unparsed'))}`);
   const notFound = mostly.reduce((sum, run) => sum + (unread.get(run)?.notFound ?? 0), 0);
   const samples = mostly.reduce((sum, run) => sum + run.samples, 0);
   const said = mostly.map((run) => unread.get(run)?.explanation).find((explanation) => explanation !== undefined);
   return [
-    `More than half of the answers could not be read, and count as not right (${shares.join(', ')}).`,
+    `More than half of the answers could not be read, and count as not right (${sharesText(mostly, 'unparsed')}).`,
     ...(notFound === 0 ? [] : [`In ${notFound} of ${samples} ${remedies(extraction)}`]),
     ...(said === undefined
       ? []
