@@ -89,6 +89,15 @@ describe('plain lines', () => {
     expect(told(story).at(-1)).toBe('00:40  spent so far: $1.00');
   });
 
+  it('tell nothing of spending while only time passes, which every line tells', () => {
+    const total = { usd: 0, gpuHours: 0, wallClockSeconds: 20 };
+    const story = new Story().begin().tell('budget.set', { usd: 5, wallClockSeconds: 3600 }).wait(20);
+    const linesBefore = told(story).length;
+    expect(told(story.tell('budget.spent', { source: 'time', usd: 0, gpuHours: 0, total }))).toHaveLength(linesBefore);
+    story.tell('budget.spent', { source: 'm', usd: 1, gpuHours: 0, total: { ...total, usd: 1 } });
+    expect(told(story).at(-1)).toBe('00:20  spent so far: $1.00 of $5.00, 20s of 1h 00m');
+  });
+
   it('tell bytes as people read them', () => {
     const story = new Story().begin().start('pool', 'curation/load').wait(20);
     const progress = { done: 4_200_000, total: 1_900_000_000, unit: 'bytes', perSecond: 210_000, secondsLeft: 9028 };

@@ -98,6 +98,8 @@ export class PlainLines {
       }
       case 'budget.spent': {
         const spent = spendingText(state.spending);
+        // The time that passes stands before every line.
+        if (event.data.usd === 0 && event.data.gpuHours === 0) return undefined;
         if (spent === '' || !this.#isDue('spending', Date.parse(event.time), state.startedAt)) return undefined;
         return `spent so far: ${spent}`;
       }
