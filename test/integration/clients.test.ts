@@ -135,6 +135,14 @@ describe('the Python client', () => {
     });
   });
 
+  it('tells a param that the recipe has not', async () => {
+    const unknown = example('run_recipe.py', recipe, 'counts=5');
+    await expect(unknown).rejects.toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/^-p counts=5: .*"counts"/m),
+    });
+  });
+
   it('tells where no server is', async () => {
     const alone = run(python.python, [join(examples, 'run_recipe.py'), recipe], {
       env: { ...environment(), ...python.env, SIMMER_SERVER: `unix:${join(harness.folder, 'no.sock')}` },
