@@ -7,8 +7,11 @@ import { quickstartRecipe, shownPath } from './workspace.js';
 /** So many are named. */
 const namesShown = 5;
 
-/** What every recipe has. Files of build servers and of DVC have `stages`, too, but none that `uses` something. */
-const marks = [/^stages\s*:|"stages"\s*:/m, /\buses["']?\s*:/];
+/**
+ * What every recipe has. Files of build servers and of DVC have `stages`, too, but none that `uses` something; the schema of
+ * recipes has both, but names nothing that is used.
+ */
+const marks = [/^stages\s*:|"stages"\s*:/m, /\buses["']?\s*:\s*["']?[^\s"'{]/];
 
 /**
  * Where a folder has recipes of its own, `simmer run` is one of them with its name forgotten, and not the quickstart, which

@@ -16,6 +16,8 @@ beforeAll(async () => {
   await folder.write('recipes/small.yaml', curationRecipe);
   await folder.write('recipes/bad.yaml', 'name: bad\nseeds: 7\nstages:\n  pool: { uses: curation/generate-problem }\n');
   await folder.write('json/one.json', '{"name":"one","stages":{"pool":{"uses":"curation/load"}}}\n');
+  // No recipe, though it speaks of them.
+  await folder.write('json/recipe.schema.json', (await simmer(['schema'], { cwd })).stdout);
   // Nobody writes to it.
   execFileSync('mkfifo', [join(cwd, 'data.json')]);
   // No recipes, though they have stages.
