@@ -17,3 +17,25 @@ it('names the home or the server in commands for runs, as a shell takes them, an
   noteCall({ server: 'unix:/run/s', serverTokenFile: 'token' });
   expect(simmerCall()).toBe('simmer --server unix:/run/s --server-token-file token');
 });
+
+it.each([
+  ['npx', 'simmer'],
+  ['start', 'node dist/core/cli/main.js run'],
+])('is called by npx where npm started it, by %s: a shell finds no `simmer` then', (event, script) => {
+  noteCall(
+    { home: 'there' },
+    { npm_lifecycle_event: event, npm_lifecycle_script: script, npm_package_name: 'simmerkit' },
+  );
+  expect(simmerCall()).toBe('npx simmer --home there');
+  expect(withCall('`simmer runs`, `simmer doctor`, npx simmer plugins, a simmer')).toBe(
+    '`npx simmer --home there runs`, `npx simmer doctor`, npx simmer plugins, a simmer',
+  );
+});
+
+it.each([
+  ['npx', 'vitest run'],
+  ['start', 'vite'],
+])('is called by its name where npm started something else, by %s', (event, script) => {
+  noteCall({}, { npm_lifecycle_event: event, npm_lifecycle_script: script, npm_package_name: 'mine' });
+  expect(simmerCall()).toBe('simmer');
+});

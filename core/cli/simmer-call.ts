@@ -1,7 +1,11 @@
 /** Of commands in what is said to people, those for runs: they need the flags that say where the runs are. */
-const runCommands = /\bsimmer (?=(?:run|plan|resume|watch|cancel|runs|report|artifacts|rows|explain|remove)\b)/g;
+const runCommands =
+  /(?<!npx )\bsimmer (?=(?:run|plan|resume|watch|cancel|runs|report|artifacts|rows|explain|remove)\b)/g;
+const otherCommands =
+  /(?<!npx )\bsimmer (?=(?:validate|inspect|doctor|compare|eval|serve|plugins|schema|plugin|trainer|help)\b)/g;
 
-let call = 'simmer';
+let program = 'simmer';
+let call = program;
 
 interface PlaceFlags {
   readonly home?: string;
@@ -9,21 +13,28 @@ interface PlaceFlags {
   readonly serverTokenFile?: string;
 }
 
-/** Notes the flags by which this process was told where runs are. */
-export function noteCall({ home, server, serverTokenFile }: PlaceFlags): void {
+/** Notes how this process was started, and the flags by which it was told where runs are. */
+export function noteCall({ home, server, serverTokenFile }: PlaceFlags, env: NodeJS.ProcessEnv = process.env): void {
   const flags = { '--server': server, '--server-token-file': serverTokenFile, '--home': home };
   const given = Object.entries(flags).flatMap(([flag, value]) => (value === undefined ? [] : [flag, quoted(value)]));
-  call = ['simmer', ...given].join(' ');
+  program = isStartedByNpm(env) ? 'npx simmer' : 'simmer';
+  call = [program, ...given].join(' ');
 }
 
-/** How Simmer is called for the runs of this command: "simmer --home there". */
+/** By npx in a project, or by `npm start` in the checkout: a shell finds no `simmer` there. */
+function isStartedByNpm(env: NodeJS.ProcessEnv): boolean {
+  if (env.npm_lifecycle_event === 'npx') return /\bsimmer\b/.test(env.npm_lifecycle_script ?? '');
+  return env.npm_lifecycle_event === 'start' && env.npm_package_name === 'simmerkit';
+}
+
+/** How Simmer is called for the runs of this command: "simmer --home there", "npx simmer". */
 export function simmerCall(): string {
   return call;
 }
 
-/** The text with its commands for runs such that they work as they are copied. */
+/** The text with its commands such that they work as they are copied. */
 export function withCall(text: string): string {
-  return text.replaceAll(runCommands, () => `${call} `);
+  return text.replaceAll(runCommands, () => `${call} `).replaceAll(otherCommands, () => `${program} `);
 }
 
 /** As a shell takes it for one word. */
