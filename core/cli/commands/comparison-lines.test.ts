@@ -79,6 +79,8 @@ describe('runs side by side', () => {
       '1  longest    0.00004',
       '2  all        –',
     ]);
+    const without = lines([long(1, both), long(2, { ...both, 'params.selection': null })]);
+    expect(without.at(-1)).toBe('2  –          0.00004');
     const prompts = [long(1, { 'params.prompt': 'say it '.repeat(14).trim() }), long(2, { 'params.prompt': '' })];
     expect(lines(prompts).slice(0, 2)).toEqual([
       '1  ablations-20260101-120000-0001  completed  1m 00s    prompt=say it say it say',

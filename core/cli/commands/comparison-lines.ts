@@ -82,7 +82,7 @@ function legendLines(
   const lines = tableLines(rows, { right });
   if (lines.every((line) => stringWidth(line) <= width)) return lines;
   const paths = [...new Set(differs.flatMap((each) => Object.keys(each)))];
-  const cells = differs.map((each) => paths.map((path) => (path in each ? valueText(each[path]) : nothing)));
+  const cells = differs.map((each) => paths.map((path) => valueText(each[path] ?? nothing)));
   const table = blocksOf(
     cells.map((values, index) => ({ label: String(index + 1), cells: values })),
     paths.map(optionName),
