@@ -68,6 +68,8 @@ const plugin = definePlugin({
           { id: 'aaaa1111', question: 'Why?', key: 'q-1', number: 5, marks: [5] },
           { id: 'aaaa2222', question: 'What is 17?', key: 'q-2', number: 17, marks: [17] },
           { id: 'bbbb3333', question: 'Is q-1 before 17?', key: 'q-2', number: 6, marks: [6] },
+          { id: 'dddd4444', question: 'Which way? '.repeat(20), key: 'q-3', number: 7, marks: [7] },
+          { id: 'eeee5555', question: 'On which way?', key: 'q-4', number: 8, marks: [8] },
         ];
         const ownColumns = { id: 'VARCHAR', question: 'VARCHAR', key: 'VARCHAR', number: 'BIGINT', marks: 'INTEGER[]' };
         return { dataset: await artifacts.writeDataset(owned, { columns: ownColumns }) };
@@ -259,6 +261,13 @@ describe('explainRow', () => {
     await expect(idOf('q-2')).rejects.toMatchObject({
       code: 'row_not_found',
       hint: 'It stands in these rows; give the id of one:\n  aaaa2222  column key\n  bbbb3333  column key',
+    });
+  });
+
+  it('says of a question that it lists that it goes on', async () => {
+    const own = await harness.run('{ name: own, stages: { pool: { uses: test/owned } } }');
+    await expect(explainRow(own, 'which way', store)).rejects.toMatchObject({
+      hint: expect.stringMatching(/\n {2}dddd4444 {2}(Which way\? ){7}Wh…\n {2}eeee5555 {2}On which way\?$/),
     });
   });
 

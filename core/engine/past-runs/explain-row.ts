@@ -5,7 +5,7 @@ import { nearestName } from '../../document/nearest-name.js';
 import { UserError } from '../../errors.js';
 import { formatCounted } from '../../figures.js';
 import type { Plan, PlannedStage, StageReference } from '../../recipe/plan.js';
-import { startOf } from '../../shortened-text.js';
+import { shortened } from '../../shortened-text.js';
 import { readPlan } from '../run-folder.js';
 import { readRunState } from '../run-history.js';
 import type { RunOfHome } from '../run-outcome.js';
@@ -213,9 +213,7 @@ async function findQuestions(
     for (const { id, question } of await finder.questionsWith(table, text, questionsShown)) found.set(id, question);
     if (found.size >= questionsShown) break;
   }
-  const lines = [...found].map(
-    ([id, question]) => [id, startOf(question.replaceAll(/[\s\p{Cc}]+/gu, ' ').trim(), 80)] as const,
-  );
+  const lines = [...found].map(([id, question]) => [id, shortened(question.replaceAll(/\p{Cc}/gu, ' '), 80)] as const);
   return new Map(lines.slice(0, questionsShown));
 }
 
