@@ -55,6 +55,12 @@ describe('simmer --help', () => {
   });
 });
 
+it('names commands as npx takes them where it was started by npx', async () => {
+  const env = { npm_lifecycle_event: 'npx', npm_lifecycle_script: 'simmer' };
+  const { stdout } = await simmer(['plugin', 'new', 'called', '--language', 'python'], { cwd, env });
+  expect(stdout).toContain('\n  cd called\n  npx simmer plugin verify .\n  npx simmer run recipe.yaml\n');
+});
+
 describe('wrong usage', () => {
   it.each([
     ['an unknown command', ['runn'], "unknown command 'runn'"],

@@ -1,6 +1,7 @@
 import { relative, resolve } from 'node:path';
 import { exitCodes } from '../../errors.js';
 import { type PluginKind, type PluginLanguage, pluginKinds, scaffoldPlugin } from '../../plugin/scaffold.js';
+import { withCall } from '../simmer-call.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
 
 interface PluginNewFlags {
@@ -32,7 +33,7 @@ export async function pluginNew(name: string, flags: PluginNewFlags): Promise<nu
       `${colors.green('✔')} ${place} has a plugin with the ${kind} ${colors.bold(`${name}/${pluginKinds[kind]}`)}:`,
       ...files.map((file) => colors.dim(`  ${file}`)),
       'Next:',
-      ...commands.map((command) => `  ${command}`),
+      ...commands.map((command) => `  ${withCall(command)}`),
     ].join('\n'),
   );
   return exitCodes.ok;
