@@ -8,7 +8,7 @@ import { sieveColumns, sieveOutputs } from './sieve-outputs.js';
 
 export const quality = defineStage({
   description:
-    'Drops rows whose text is broken, needs a picture, is too short or long, repeats itself, or is in another language.',
+    "Drops rows with s1's marks of broken formatting, that need a picture, are too short or long, repeat themselves, or are in another language.",
   options: qualityOptions,
   inputs: { dataset: input('dataset', 'Rows with at least `id` and `question`.') },
   outputs: sieveOutputs,
