@@ -33,7 +33,7 @@ it.each([
 });
 
 it.each([
-  ['npx', 'vitest run'],
+  ['npx', 'vitest run core/cli/simmer-call.test.ts'],
   ['start', 'vite'],
 ])('is called by its name where npm started something else, by %s', (event, script) => {
   noteCall({}, { npm_lifecycle_event: event, npm_lifecycle_script: script, npm_package_name: 'mine' });

@@ -23,7 +23,7 @@ export function noteCall({ home, server, serverTokenFile }: PlaceFlags, env: Nod
 
 /** By npx in a project, or by `npm start` in the checkout: a shell finds no `simmer` there. */
 function isStartedByNpm(env: NodeJS.ProcessEnv): boolean {
-  if (env.npm_lifecycle_event === 'npx') return /\bsimmer\b/.test(env.npm_lifecycle_script ?? '');
+  if (env.npm_lifecycle_event === 'npx') return /^["']?simmer\b/.test(env.npm_lifecycle_script ?? '');
   return env.npm_lifecycle_event === 'start' && env.npm_package_name === 'simmerkit';
 }
 
