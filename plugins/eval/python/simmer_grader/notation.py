@@ -6,6 +6,8 @@ import re
 import unicodedata
 from decimal import Decimal
 
+from .limits import bounded
+
 _COMMANDS = {
     "∞": r"\infty ",
     "\u222a": r"\cup ",
@@ -87,14 +89,13 @@ _SET_BUILDER = re.compile(
 )
 #: "2:3:5": math-verify would divide twice.
 _RATIO_OF_THREE = re.compile(r"(?<![\d:.])(\d+)\s*:\s*(\d+)\s*:\s*(\d+)(?![\d:])")
-#: An en dash, as in "3-5": nobody writes a minus so.
+#: "3-5" with an en dash, where nothing is calculated: nobody writes a minus so.
+_DASH_OF_RANGE = re.compile(r"(?<![\w.^+*/=({\-])(\d+(?:\.\d+)?)\u2013(\d+(?:\.\d+)?)(?!\s?[-+*/^=\d.]\s?[\w\\({])")
 _DASH_BETWEEN = re.compile(r"(?<=\d)\u2013(?=\d)")
 #: "between 3 and 5", where that is all.
 _RANGE = re.compile(
     r"\A\s*(?:between|from)\s+(\$?\d[\d.,]*)\s+(?:and|to)\s+(\$?\d[\d.,]*)(?:\s+[a-z]+)?\.?\s*\Z", re.IGNORECASE
 )
-#: "less than 5": all but 5 itself.
-_BOUND = re.compile(r"\A\s*(?:(more|greater)|less|fewer)\s+than\s+(?=\$?\d)", re.IGNORECASE)
 _HOURS = re.compile(r"(?<![\d./,])(\d{1,4})\s*hours?,?\s+(?:and\s+)?(\d{1,2})\s*min(?:ute)?s?(?![A-Za-z])")
 #: "(1101)_2"
 _BRACKETED_IN_BASE = re.compile(r"\((\d+)\)(?=_)")
@@ -199,9 +200,10 @@ def in_latex(text: str) -> str:
     for thousands in (_SPACED_THOUSANDS, _THOUSANDS_IN_BRACES, _THOUSANDS_IN_CALCULATION):
         text = thousands.sub(_digits, text)
     text = _BASE_AS_SUBSCRIPT.sub(_base, _IN_BASE.sub(_base, text))
-    text = _BOUND.sub(lambda found: "x > " if found[1] else "x < ", _HUNDREDS.sub(_scaled, text))
+    text = bounded(_HUNDREDS.sub(_scaled, text))
     text = _RANGE.sub(r"\1, \2", text)
-    text = _HOURS.sub(lambda found: f"{60 * int(found[1]) + int(found[2])} minutes", _DASH_BETWEEN.sub("-", text))
+    text = _DASH_BETWEEN.sub("-", _DASH_OF_RANGE.sub(r"[\1, \2]", text))
+    text = _HOURS.sub(lambda found: f"{60 * int(found[1]) + int(found[2])} minutes", text)
     text = _PUNCTUATION_BEFORE_END.sub("", _PUNCTUATION_IN_DELIMITERS.sub(r"\2\1", text))
     return _FULL_STOP.sub("", text)
 
