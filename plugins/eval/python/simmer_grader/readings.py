@@ -32,6 +32,7 @@ from sympy import (
 from sympy.logic.boolalg import BooleanAtom
 
 from .sentences import without_what_is_given
+from .spelled import in_digits
 
 _TIME = re.compile(
     r"(?<![\d:.,])0?(\d{1,2})(?::(\d\d)(?![\d:])|(?=[\s~\\]*(?:\\text\s*\{[\s~\\]*)?[ap]\.?\s?m(?![A-Za-z])))"
@@ -39,15 +40,8 @@ _TIME = re.compile(
     re.IGNORECASE,
 )
 _BARE_TIME = re.compile(r"[\s$]|\\text\s*(?=\{)|[{}]|\\[ ,]")
-_SPELLED = {
-    **{"none": 0, "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8},
-    **{"nine": 9, "ten": 10, "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16},
-    **{"seventeen": 17, "eighteen": 18, "nineteen": 19, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50},
-    **{"sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90},
-}
-_PART = re.compile(r"and|half|halves|thirds?|quarters?|\w+ths?")
-_STATED = re.compile(r".*\banswer\s+is\b", re.IGNORECASE | re.DOTALL)
 _CENTS = re.compile(r"(?<![\d.,])(\d+)\s*(?:cents?\b|¢)(?!.*\d)", re.DOTALL)
+_MINUTES = re.compile(r"(?<![\d.,])(\d{1,5})\s*minutes?\b(?!.*\d)", re.DOTALL)
 #: "1,5" and "0,125", but not "1,500" or "1, 5".
 _DECIMAL_COMMA = re.compile(r"(?<![\d.,(\[{])(-?(?:\d+,(?:\d{1,2}|\d{4,})|0,\d+))(?![\d.,)\]}])")
 _BY_LETTER = re.compile(
@@ -72,35 +66,23 @@ def is_same_time(gold: str, answer: str) -> bool | None:
 
 def as_number(answer: str) -> str:
     """What an answer is as one number: "1.5" for "1,5", "70 thousand" for "70k", "12" for "twelve"."""
-    spelled = _BY_LETTER.sub(lambda found: f"{found[1]} {_SCALES[found[2]]}", _in_digits(answer))
+    spelled = _BY_LETTER.sub(lambda found: f"{found[1]} {_SCALES[found[2]]}", in_digits(answer))
     return _DECIMAL_COMMA.sub(lambda found: found[1].replace(",", "."), spelled)
 
 
 def in_other_units(answer: str, golds: list[Any]) -> list[str]:
     """
-    The numbers that an answer in cents or percent is in dollars, or as its question asked for percent: not where the
-    gold answer may be a share.
+    The numbers that an answer in cents or minutes is in dollars or hours, and one in percent as its question asked for
+    percent: not where the gold answer may be a share.
     """
+    if any(isinstance(gold, Rational | Float) and not gold.is_integer for gold in golds):
+        # Of whole hours nobody knows whether they are minutes.
+        answer = _MINUTES.sub(lambda found: f"{int(found[1])}/60", answer)
     dollars = _CENTS.sub(lambda found: f"{Decimal(found[1]) / 100}", answer)
     sizes = [abs(gold) for gold in golds if isinstance(gold, Expr)]
     if not any(size.is_comparable and size > 1 for size in sizes):
         return [dollars]
     return [dollars, re.sub(r"(?<=[\d}])\s*\\?%", "", answer)]
-
-
-def _in_digits(answer: str) -> str:
-    """Of an answer that says no more than a number in words, and what is counted."""
-    words = re.findall(r"[a-z]+", _STATED.sub("", answer).lower()) if len(answer) < 200 else []
-    if not words or re.search(r"\d|\\", answer):
-        return answer
-    is_negative = words[0] in ("minus", "negative")
-    number = [_SPELLED.get(word) for word in words[is_negative:]]
-    is_compound = len(number) > 1 and (number[0] or 0) >= 20 and 0 < (number[1] or 0) < 10
-    value = (number[0] or 0) + (number[1] or 0) if is_compound else number[0] if number else None
-    counted = words[is_negative + 1 + is_compound :]
-    if value is None or len(counted) > 2 or any(word in _SPELLED or _PART.fullmatch(word) for word in counted):
-        return answer
-    return f"{'-' * is_negative}{value} {' '.join(counted)}".strip()
 
 
 def are_numbers(golds: list[Any]) -> bool:
