@@ -28,9 +28,15 @@ _ASIDE = re.compile(
 _MODULUS = re.compile(r"(?<=\d)\s*(?:\\pmod\s*\{?\d+\}?|\(\s*\\?mod\s*\d+\s*\))")
 _CITATION = re.compile(r"(?<=[\w.)%])(?:\s?\[\d{1,3}(?:,\s*\d{1,3})*\])+(?=[\s.,;:]|$)")
 _ORDINAL = re.compile(r"(?<![=\d])(?<!=\s)\b\d+(?:st|nd|rd|th)\b")
-#: "not 41", "cannot be 5".
+_DENIED_NUMBER = r"\$?-?\d[\d.,/]*(?<![.,])\$?"
+#: "not 41", "cannot be 5", "I do not think that it is 41", "41 is wrong", "Is it 41? No."
 _DENIED = re.compile(
-    r"(?:\bnot|\bcannot|n['\u2019]t)\s+(?:be\s+|equal\s+(?:to\s+)?|(?:just|only|simply)\s+)?\$?-?\d[\d.,/]*(?<![.,])"
+    rf"(?:\bnot|\bnever|\bneither|\bnor|\bcannot|n['\u2019]t)\s+(?:be\s+|equal\s+(?:to\s+)?|(?:just|only|simply)\s+)?{_DENIED_NUMBER}"
+    r"|(?:(?:\bnot|\bnever|n['\u2019]t)\s+(?:think|believe|agree|say|the\s+case|true|sure|certain|clear)|\bdoubt|\bunlikely)\s+"
+    rf"(?:that\s+|if\s+|whether\s+)?(?:it|this|that|the\s+(?:\w+\s+)?answer)(?:\s+is|['\u2019]s|\s+equals)\s+{_DENIED_NUMBER}"
+    rf"|{_DENIED_NUMBER}\s+(?:is|was|would\s+be)\s+(?:wrong|incorrect|false|impossible|not\s+(?:right|correct|it|the\s+answer))"
+    rf"|{_DENIED_NUMBER}\?\s+No\b",
+    re.IGNORECASE,
 )
 #: "x = 3", "x > 0", "(1, 2)".
 _CONDITION = r"\s+(?:\$|\\\()?(?:[A-Za-z]\s*(?:[=<>]|\\[gl]eq?\b)|\()"
@@ -68,9 +74,10 @@ _APPROXIMATED = re.compile(
     r"(?:,?\s+(?:which|that|this)\s+is|,?\s+or)\s+(?:about|approximately|roughly|\$?\\approx)\s*\$?-?\d[\d,]*(?:\.\d+)?\$?"
 )
 _IS_EXACT = re.compile(r"\\(?:sqrt|pi)[^.!?\n]*\Z")
-#: "25 pages in 5 days", where that is all.
+#: "25 pages in 5 days", "17 pens with $34", where that is all.
 _COUNT = re.compile(
-    r"\A\s*(\$?\d[\d,.]*\s+[a-z]+)\s+(?:in|over|within|during|from|out\s+of)\s+\d[\d,]*\s+[a-z]+\.?\s*\Z"
+    r"\A\s*(\$?\d[\d,.]*\s+[a-z]+)\s+"
+    r"(?:(?:in|over|within|during|from|out\s+of)\s+\d[\d,]*\s+[a-z]+|with\s+\\?\$\d[\d,.]*?)\.?\s*\Z"
 )
 #: "5 is the distance from (0,0) to (3,4)."
 _SUBJECT = re.compile(
