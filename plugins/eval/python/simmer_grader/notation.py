@@ -35,10 +35,15 @@ _COMMANDS = {
     "\uff0c": ", ",
     "~": " ",
     "\u00d7": r"\times ",
+    # What Arabic and Persian write for the decimal point and between thousands.
+    "\u066b": ".",
+    "\u066c": ",",
 }
 _SIGNS = str.maketrans(_COMMANDS)
 #: Letters and digits of other widths and faces.
 _OTHER_FACE = re.compile("[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\U0001d400-\U0001d7ff]+")
+#: Digits of other scripts, as of Arabic or Hindi.
+_OTHER_DIGITS = re.compile(r"(?![0-9])\d")
 #: What is not seen, and quotation marks.
 _INVISIBLE = re.compile("[\u200b-\u200d\u2060\ufeff“”]")
 #: How something looks, and no part of it.
@@ -172,7 +177,7 @@ def in_latex(text: str) -> str:
     """Signs of Unicode as commands; numbers without what only says how they look."""
     # A model that repeats itself writes a hundred thousand spaces or empty lines: they are looked at once.
     text = re.sub(r"\n\s+\n", "\n\n", re.sub(r"[ \t]{2,}", " ", _INVISIBLE.sub("", text)))
-    text = _FACE.sub(" ", _OTHER_FACE.sub(lambda found: _plain(found[0]), text)).replace(r"\colon", ":")
+    text = _FACE.sub(" ", _OTHER_FACE.sub(lambda found: _plain(found[0]), _western(text))).replace(r"\colon", ":")
     text = _POWER.sub("^", _EMPHASIS.sub(r"\2", _TAG.sub(" ", text).strip()))
     text = _AREA.sub("", text)
     text = _FRACTION.sub(_fraction, text)
@@ -251,6 +256,10 @@ def _root(found: re.Match[str]) -> str:
     degree = "[3]" if found[1] in ("∛", "cbrt") else ""
     radicand = next(part for part in found.groups()[1:] if part is not None)
     return rf"\sqrt{degree}{{{radicand}}}"
+
+
+def _western(text: str) -> str:
+    return _OTHER_DIGITS.sub(lambda found: str(unicodedata.digit(found[0])), text)
 
 
 def _argument(text: str) -> str:
