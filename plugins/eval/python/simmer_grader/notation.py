@@ -101,7 +101,23 @@ _DASH_BETWEEN = re.compile(r"(?<=\d)\u2013(?=\d)")
 _RANGE = re.compile(
     r"\A\s*(?:between|from)\s+(\$?\d[\d.,]*)\s+(?:and|to)\s+(\$?\d[\d.,]*)(?:\s+[a-z]+)?\.?\s*\Z", re.IGNORECASE
 )
-_HOURS = re.compile(r"(?<![\d./,])(\d{1,4})\s*hours?,?\s+(?:and\s+)?(\d{1,2})\s*min(?:ute)?s?(?![A-Za-z])")
+#: "42 squared" and "half of 42", where that is all, are no 42.
+_OPERATIONS = [
+    (
+        re.compile(rf"(?:\A\s*|(?<=\bis\s)){before}\$?(\d[\d,]*(?:\.\d+)?){behind}(?=\s*[.!]?\s*\Z)", re.IGNORECASE),
+        latex,
+    )
+    for before, behind, latex in (
+        (r"(?:the\s+)?square\s+root\s+of\s+", "", r"\\sqrt{\1}"),
+        (r"(?:the\s+)?cube\s+root\s+of\s+", "", r"\\sqrt[3]{\1}"),
+        (r"half\s+of\s+", "", r"\1/2"),
+        ("", r"\s+squared", r"\1^2"),
+        ("", r"\s+cubed", r"\1^3"),
+        ("", r"\s+divided\s+by\s+(\d+)", r"\1/\2"),
+    )
+]
+_DOLLARS_AND_CENTS = re.compile(r"(?<![\d.])\$?(\d[\d,]*)(?:\s+dollars?)?\s+and\s+(\d{1,2})\s+cents?(?![A-Za-z])")
+_HOURS = re.compile(r"(?<![\d./,])(\d{1,4})\s*(?:hours?|hrs?|h),?\s+(?:and\s+)?(\d{1,2})\s*min(?:ute)?s?(?![A-Za-z])")
 #: "(1101)_2"
 _BRACKETED_IN_BASE = re.compile(r"\((\d+)\)(?=_)")
 _FUNCTION = re.compile(
@@ -135,7 +151,7 @@ _DEGREES = re.compile(r"(?<=[\d)}])\s?[°º]")
 #: The height of a row in a matrix.
 _ROW_SPACING = re.compile(r"\\\\\s*\[-?[\d.]+\s*(?:pt|em|ex|mm|cm)\]")
 _CURRENCY = re.compile(
-    r"(?<![A-Za-z])(?:USD|EUR|GBP)\s*(?=\d)|(?<![A-Za-z])US(?=\\?\$)|[€£¥](?=\s?[\d.])|(?<=-)\\?\$(?=\d[\d,.]*(?![\d,.$]))"
+    r"(?<![A-Za-z])(?:USD|EUR|GBP)\s*(?=\d)|(?<![A-Za-z])US(?=\\?\$)|[£¥\u20a0-\u20bf](?=\s?[\d.])|(?<=-)\\?\$(?=\d[\d,.]*(?![\d,.$]))"
 )
 _SPACED_THOUSANDS = re.compile(r"(?<![\d.,/])\d{1,3}(?:[ \u00a0\u2009\u202f]\d{3})+(?![\d/]|[.,]\d)")
 _THOUSANDS_IN_BRACES = re.compile(r"(?<!\\)(?<=\{)\d{1,3}(?:(?:,|\{,\})\d{3})+(?=\})")
@@ -202,9 +218,12 @@ def in_latex(text: str) -> str:
     text = _TRANSPOSED.sub(
         r"\1", _VECTOR.sub(r"(\1)", _RATIO_OF_THREE.sub(r"(\1, \2, \3)", _RATIO.sub(r"\1\2:\3", text)))
     )
+    for pattern, latex in _OPERATIONS:
+        text = pattern.sub(latex, text)
     for thousands in (_SPACED_THOUSANDS, _THOUSANDS_IN_BRACES, _THOUSANDS_IN_CALCULATION):
         text = thousands.sub(_digits, text)
     text = _BASE_AS_SUBSCRIPT.sub(_base, _IN_BASE.sub(_base, text))
+    text = _DOLLARS_AND_CENTS.sub(lambda found: f"{found[1]}.{int(found[2]):02}", text)
     text = bounded(_HUNDREDS.sub(_scaled, text))
     text = _RANGE.sub(r"\1, \2", text)
     text = _DASH_BETWEEN.sub("-", _DASH_OF_RANGE.sub(r"[\1, \2]", text))
