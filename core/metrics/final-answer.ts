@@ -5,17 +5,27 @@ const looseMarker = /^[#>*_ \t]*(?:the +)?(?:final +)?answer[*_]*[ \t]*(?::|$)/g
  * The final answer in an answer's text by the rules of s1's evaluation: after the last delimiter the last `\boxed{}`, or
  * the last list of them (`\boxed{3} and \boxed{5}`), else what follows the last `Answer:` ("Final Answer:" ends so too)
  * without Markdown's emphasis. Where there is no such marker, a line may begin with one in another case, or be a heading.
- * What a base model goes on with, another question and its answer, does not count. Null where there is none.
+ * What a reply thinks before it, up to `</think>`, does not count, nor what a base model goes on with: another question
+ * and its answer. Null where there is none.
  * @param delimiter what starts an answer, should the model repeat it
  */
 export function finalAnswer(answer: string, delimiter = '<|im_start|>answer'): string | null {
   const place = answer.lastIndexOf(delimiter);
-  const text = withoutRunOn(place < 0 ? answer : answer.slice(place + delimiter.length));
+  const text = withoutRunOn(withoutThinking(place < 0 ? answer : answer.slice(place + delimiter.length)));
   const boxed = lastBoxed(text);
   if (boxed !== null) return presence(boxed);
   const [loose] = [...text.matchAll(looseMarker)].slice(-1);
   const [marker = loose] = [...text.matchAll(/Answer(?:\*\*|__)?:/g)].slice(-1);
   return marker === undefined ? null : presence(withoutEmphasis(text.slice(marker.index + marker[0].length)));
+}
+
+/** Behind the last `</think>`; before it where nothing follows, since then it ended the answer. */
+function withoutThinking(text: string): string {
+  const marker = '</think>';
+  const place = text.lastIndexOf(marker);
+  if (place < 0) return text;
+  const rest = text.slice(place + marker.length);
+  return rest.trim() === '' ? text.slice(0, place) : rest;
 }
 
 /** Tokens that end a reply, and what a model that writes none goes on with: a question that nobody asked. */

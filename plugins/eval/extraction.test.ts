@@ -22,6 +22,8 @@ describe('extraction s1', () => {
     ['a box before a later Answer:', '\\boxed{5} Answer: 6', '5'],
     ['what follows the last Answer:', 'Answer: 3\nFinal Answer: 42', '42'],
     ['only what comes after the last delimiter', 'Answer: 1<|im_start|>answer\nAnswer: 2', '2'],
+    ['no box of its thinking', '<think>\\boxed{41}</think>\n\nAnswer: 42', '42'],
+    ['an answer that ends as thinking does', 'Answer: 42\n</think>\n', '42'],
     ['nothing where there is neither', 'It is 42.', null],
     ['nothing where nothing follows', 'Final Answer:', null],
     ['the last box that is closed', '\\boxed{7} \\boxed{8', '7'],

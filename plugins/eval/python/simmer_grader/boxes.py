@@ -25,7 +25,10 @@ _ONLY_NUMBER = re.compile(r"\s*[^A-Za-z\s]*\d[^A-Za-z\s]*\s*")
 
 
 def without_run_on(text: str) -> str:
-    """A reply up to where it ends, or goes on with another question."""
+    """A reply from where its thinking ends up to where it ends itself, or goes on with another question."""
+    thinking, _, rest = text.rpartition("</think>")
+    # Where nothing follows, it ended the answer.
+    text = rest if rest.strip() else thinking
     answered = _ANSWERED.search(text)
     begin = _END.search(text[:100])
     if begin is not None and _ONLY_NUMBER.fullmatch(text[: begin.start()]):
