@@ -69,6 +69,10 @@ it.each([
   ['B is the best choice.', 'B'],
   ['Suppose A is correct. Then x = 1, a contradiction. So (B).', 'B'],
   ['Assume that A is correct: x = 1, a contradiction. So (B).', 'B'],
+  ['The answer is B, not C.', 'B'],
+  ['The answer is B, C is too slow.', 'B'],
+  ['(A) 5, because (B), (C) and (D) are too slow.', 'A'],
+  ['(A) 1 (B) 2 (C) 3 (D) 4. The answer is (C).', 'C'],
 ])('reads %s as the letter %s', (text, letter) => {
   expect(chosenLetter(text, 'ABCD')).toBe(letter);
 });
@@ -99,6 +103,14 @@ it.each([
   "I think it's A. On second thoughts it's C.",
   '42',
   "The answer is A's.",
+  'Answer: B/C',
+  'The answer is B, C',
+  'The answer is B, or C.',
+  'The answer is (B), (C), and (D).',
+  'The answer is B (or C).',
+  'I choose B & C.',
+  '(A) 1 (B) 2 (C) 3 (D) 4',
+  'A. 1 B. 2 C. 3 D. 4',
 ])('guesses no letter in %j', (text) => {
   expect(chosenLetter(text, 'ABCD')).toBeNull();
 });

@@ -52,7 +52,12 @@ export function chosenLetter(text: string, letters: string): string | null {
   )?.[1];
   if (alone !== undefined) return alone.toUpperCase();
   // Small letters are words ("a"), so that from here on only capitals count.
-  const another = `\\s+(?:or|and)\\s+\\(?[${letters}]\\b`;
+  const isListed = '(?=\\s*(?:[.,;!/&+)]|\\n|$|(?:or|and)\\b))';
+  const another =
+    `(?:\\s+\\(?(?:or|and)\\s+\\(?[${letters}]\\b` +
+    `|\\s*(?:[/&+]|[,;](?:\\s*(?:or|and)\\b)?)\\s*\\(?[${letters}]\\)?${isListed})`;
+  // The choices said again: "(A) 1 (B) 2 (C) 3 (D) 4".
+  const others = `(?:[^]*?\\s\\(?[${letters}][).:]\\s(?!(?:is|are|was|has|fails|and|or)\\b)){${letters.length - 1}}`;
   const lettersIn = (pattern: string) =>
     [...plain.matchAll(new RegExp(pattern, 'g'))].map(([, letter]) => letter as string);
   const named = (before: string) => lettersIn(`${before}\\(?([${letters}])(?:\\)|(?!\\)))(?![\\w'’]|${another})`);
@@ -67,7 +72,7 @@ export function chosenLetter(text: string, letters: string): string | null {
   const stated = said(statedBy('is|(?:must|should)\\s+be')) ?? said(chosenBy);
   if (stated !== undefined) return stated;
   const labelled = new RegExp(
-    `^\\(?([${letters}])(?:[).:](?=\\s|$)(?!${another}|[^]*\\n\\(?[${letters}][).:])|,?\\s+(?:because|since|as(?!\\s+well))\\b|\\s+[-–—]\\s)`,
+    `^\\(?([${letters}])(?:[).:](?=\\s|$)(?!${another}|${others}|[^]*\\n\\(?[${letters}][).:])|,?\\s+(?:because|since|as(?!\\s+well))\\b|\\s+[-–—]\\s)`,
   ).exec(plain)?.[1];
   if (labelled !== undefined) return labelled;
   const supposed = '(?:[Ii]f|[Ww]hether|[Ss]uppos(?:e|ing)|[Aa]ssum(?:e|ing))\\s+(?:that\\s+)?';
