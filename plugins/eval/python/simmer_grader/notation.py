@@ -92,6 +92,8 @@ _NAME_OF_POINT = re.compile(r"\A\$?\s*[A-Z](?=\s*\([^()]*,[^()]*\)\$?\Z)")
 _SET_BUILDER = re.compile(
     r"\\\{\s*([A-Za-z])(?:\s*\\in\s*\\mathbb\s*\{?R\}?)?\s*(?:\\mid(?![A-Za-z])|[:|])([^{}]*?)\\\}"
 )
+#: "1, 2, \\ldots, 42" is no 42, which is all that math-verify reads of it.
+_LEFT_OUT = re.compile(r"(?<=,)\s*(?:\\[lc]?dots(?![A-Za-z])|\.{3}|…)(?=\s*(?:,|\\?[\])}$]|\Z))")
 #: "2:3:5": math-verify would divide twice.
 _RATIO_OF_THREE = re.compile(r"(?<![\d:.])(\d+)\s*:\s*(\d+)\s*:\s*(\d+)(?![\d:])")
 #: "3-5" with an en dash, where nothing is calculated: nobody writes a minus so.
@@ -202,7 +204,7 @@ def in_latex(text: str) -> str:
     text = _BARE_RADICAND.sub(r"\1{\2}", _ROOT.sub(_root, text))
     text = _FRACTION_OF_PERCENT.sub(_percent, _REPEATED.sub(_repeating, _REPEATING.sub(_repeating, text)))
     text = _FACTORS.sub(lambda found: _BETWEEN_FACTORS.sub(r"\\cdot ", found[0]), text)
-    text = text.replace(r"\varnothing", r"\emptyset ")
+    text = _LEFT_OUT.sub(r" \\omega", text).replace(r"\varnothing", r"\emptyset ")
     text = _FUNCTION.sub(r"\\\1 ", text)
     text = _INFINITY.sub(r"\\infty ", _UPRIGHT_LETTER.sub(r" \1", text))
     text = _SIGN_IN_WORDS.sub(r"\1-", _ORDINAL_EXPONENT.sub("", text))

@@ -29,13 +29,15 @@ _MODULUS = re.compile(r"(?<=\d)\s*(?:\\pmod\s*\{?\d+\}?|\(\s*\\?mod\s*\d+\s*\))"
 _CITATION = re.compile(r"(?<=[\w.)%])(?:\s?\[\d{1,3}(?:,\s*\d{1,3})*\])+(?=[\s.,;:]|$)")
 _ORDINAL = re.compile(r"(?<![=\d])(?<!=\s)\b\d+(?:st|nd|rd|th)\b")
 _DENIED_NUMBER = r"\$?-?\d[\d.,/]*(?<![.,])\$?"
-#: "not 41", "cannot be 5", "I do not think that it is 41", "41 is wrong", "Is it 41? No."
+#: "not 41", "cannot be 5", "I do not think that it is 41", "41 is wrong", "Is it 41? No.", "rather than 41",
+#: "one more than 41"
 _DENIED = re.compile(
     rf"(?:\bnot|\bnever|\bneither|\bnor|\bcannot|n['\u2019]t)\s+(?:be\s+|equal\s+(?:to\s+)?|(?:just|only|simply)\s+)?{_DENIED_NUMBER}"
     r"|(?:(?:\bnot|\bnever|n['\u2019]t)\s+(?:think|believe|agree|say|the\s+case|true|sure|certain|clear)|\bdoubt|\bunlikely)\s+"
     rf"(?:that\s+|if\s+|whether\s+)?(?:it|this|that|the\s+(?:\w+\s+)?answer)(?:\s+is|['\u2019]s|\s+equals)\s+{_DENIED_NUMBER}"
     rf"|{_DENIED_NUMBER}\s+(?:is|was|would\s+be)\s+(?:wrong|incorrect|false|impossible|not\s+(?:right|correct|it|the\s+answer))"
-    rf"|{_DENIED_NUMBER}\?\s+No\b",
+    rf"|{_DENIED_NUMBER}\?\s+No\b"
+    rf"|\b(rather\s+than|instead\s+of|(?:more|less|fewer|greater|larger|smaller)\s+than)\s+{_DENIED_NUMBER}",
     re.IGNORECASE,
 )
 #: "x = 3", "x > 0", "(1, 2)".
@@ -66,6 +68,7 @@ _GIVEN = re.compile(
     r"|(?:(?<=\d\s)|(?<=\sdays\s)|(?<=\shours\s)|(?<=\sminutes\s)|(?<=\sdollars\s))"
     r"to\s+(?:buy|pay\s+for|walk|run|drive|read)\s+(?:the\s+|all\s+)?\d[\d,]*\s+[a-z]+(?=[.,;]|$)"
     rf"|(?:when\s+)?(?:{_LIMIT})\s+\d[\d,]*(?=\s*(?:[.!;]|$))"
+    r"|out\s+of\s+\d[\d,]*(?=\s*(?:[.,;!]|$))"
     r"|(?:between|from)\s+\d[\d,]*\s+(?:and|to)\s+\d[\d,]*(?=\s*(?:[.!;]|$))"
     r"|(?:of|for|in|over|with)\s+(?:all\s+)?\$\\?[A-Za-z]\w{0,6}(?:\([A-Za-z]\))?\$(?=\s+[a-z]{2,}|[.,;]|$))"
 )
@@ -151,7 +154,7 @@ def without_what_is_given(text: str) -> str:
     Prose without the numbers that are no answer: those that it denies, cites, explains by or counts from. One of them
     stays where nothing stands before it that could be the answer.
     """
-    text = _COUNT.sub(r"\1", _without_explanations(_DENIED.sub(" ", text)))
+    text = _COUNT.sub(r"\1", _without_explanations(_DENIED.sub(lambda found: found[1] or " ", text)))
     text = _APPROXIMATED.sub(lambda found: "" if _IS_EXACT.search(text, 0, found.start()) else found[0], text)
     for pattern in (_CITATION, _GIVEN, _ORDINAL):
         text = pattern.sub(lambda found: "" if _says_a_number(found) else found[0], text)
