@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { delimiter, join } from 'node:path';
 import { cacheFolder, checkPython, root, say } from './check-python.js';
-import { trainerPackages } from './trainer-script.js';
+import { sideBySide, trainerPackages } from './trainer-script.js';
 
 /** Checks the Python packages, each in the environment that its users get: ruff and mypy --strict, then pytest. */
 const packages = [
@@ -10,9 +10,6 @@ const packages = [
   { name: 'plugin', folder: 'proto/clients/python-plugin', lock: 'plugin.txt', module: 'simmer_plugin' },
   { name: 'math-verify', folder: 'plugins/eval/python', lock: 'grader.txt', module: 'simmer_grader' },
 ] as const;
-
-/** A worker a core for tests that train: whole files each, whose tests share trainers. */
-const sideBySide = ['-n', 'logical', '--maxprocesses', '4', '--dist', 'loadfile'];
 
 const tools = await checkPython('python-checks', join(root, 'test/python/dev.lock.txt'));
 const toolFolder = await output(tools.python, ['-c', 'import sysconfig; print(sysconfig.get_path("purelib"))']);

@@ -5,7 +5,10 @@ import { delimiter, join } from 'node:path';
 import type { PythonEnvironment } from 'simmerkit';
 import { checkPackages, checkPython, root, runPython } from './check-python.js';
 
-const trainerFolder = join(root, 'plugins/torch-trainer/python');
+export const trainerFolder: string = join(root, 'plugins/torch-trainer/python');
+
+/** Of pytest: a worker a core for tests that train: whole files each, whose tests share trainers. */
+export const sideBySide: readonly string[] = ['-n', 'logical', '--maxprocesses', '4', '--dist', 'loadfile'];
 
 /** The Python that the torch trainer gets, made where it is not there. */
 export function trainerPython(): Promise<PythonEnvironment> {
@@ -48,7 +51,14 @@ export async function trainerPackages(lockFile: string): Promise<string> {
  * @param packages folders of packages that come after the trainer's own
  */
 export async function trainerPythonWith(packages: readonly string[] = []): Promise<PythonEnvironment> {
-  const { python, env } = await trainerPython();
+  return withTrainerFolders(await trainerPython(), packages);
+}
+
+/** A Python with the checkout's own packages in it. @param packages folders of packages that come after its own */
+export function withTrainerFolders(
+  { python, env }: PythonEnvironment,
+  packages: readonly string[] = [],
+): PythonEnvironment {
   const path = [trainerFolder, join(trainerFolder, 'tests'), join(root, 'test/python'), env.PYTHONPATH, ...packages];
   const folders = path.filter((folder) => folder !== undefined && folder !== '').join(delimiter);
   return { python, env: { ...env, PYTHONPATH: folders } };
