@@ -133,6 +133,28 @@ describe('kill -9 of a core whose run costs something', () => {
     expect(events.length).toBeLessThan(run.events.length);
   });
 
+  it('counts a trainer that goes on also where the clock was set back meanwhile', async () => {
+    const { home, runId, events } = await killed(longTraining, { killAtStep: 3 });
+    const back = 5 * 3_600_000;
+    const RealDate = Date;
+    class EarlierDate extends RealDate {
+      constructor(value: string | number = RealDate.now() - back) {
+        super(value);
+      }
+      static override now() {
+        return RealDate.now() - back;
+      }
+    }
+    vi.stubGlobal('Date', EarlierDate);
+    onTestFinished(() => void vi.unstubAllGlobals());
+    await using next = await RunHarness.create({ ...paidOptions, home });
+    const { data } = events.findLast(({ type }) => type === 'budget.spent') ?? { data: { total: { usd: 0 } } };
+    const limit = (data as Event<'budget.spent'>['data']).total.usd + 13;
+    const run = await next.resume(runId, { budgetChange: { usd: limit } });
+    expect(run.outcome).toMatchObject({ status: 'interrupted', error: { code: 'budget_reached' } });
+    expect(run.eventsOf('hardware.held')).toHaveLength(1);
+  });
+
   it('counts a trainer that is gone up to when it ended at the latest', async () => {
     const { home, runId, events } = await killed(longTraining, { killAtStep: 3 });
     const started = events.find((event) => event.type === 'trainer.started') as Event<'trainer.started'>;

@@ -129,7 +129,8 @@ export class BudgetGuard {
   adopt(name: string, kill?: () => Promise<unknown>): void {
     const holding = this.#run.state.spending.holdings[name];
     if (holding === undefined || this.#ledger.isHeld(name)) return;
-    this.#ledger.hold(name, holding, Date.parse(holding.countedUntil));
+    // Where the clock was set back meanwhile, it is counted from now on, and not once it is as late again.
+    this.#ledger.hold(name, holding, Math.min(Date.parse(holding.countedUntil), this.#clock.now()));
     this.#holders.set(name, {
       name,
       resources: holding,
