@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { isUserError, UserError } from '../errors.js';
+import type { RunOwner } from '../process/owner-file.js';
 import { isAlive, isSamePlace, isSeenFromHere } from '../process/process-identity.js';
-import { type RunOwner, readRunOwner } from '../process/run-lock.js';
+import { readRunOwner } from '../process/run-lock.js';
 import { appendEnding } from './append-ending.js';
 import { readRunState } from './run-history.js';
 import type { RunOfHome } from './run-outcome.js';

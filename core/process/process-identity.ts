@@ -95,7 +95,8 @@ async function linuxStartTime(pid: number): Promise<string | undefined> {
 
 let bootId: Promise<string> | undefined;
 
-async function linuxBootId(): Promise<string> {
+/** Names the kernel since its start, for all of its containers. */
+export async function linuxBootId(): Promise<string> {
   return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
 }
 

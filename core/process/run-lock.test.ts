@@ -92,6 +92,7 @@ describe('a run lock', () => {
       ...(await processPlace()),
       startedAt: expect.any(String),
       processStartTime: expect.any(String),
+      ...(process.platform === 'linux' ? { shownOn: expect.any(String) } : {}),
     });
     const refused = await acquireRunLock(folder).catch((error) => error);
     expect(refused).toMatchObject({ code: 'run_locked', kind: 'environment' });
@@ -216,6 +217,27 @@ describe('a run lock', () => {
       const answers = await Promise.all(others.map((other) => other.take(each)));
       expect(answers.toSorted()).toEqual(['held', 'run_locked']);
     }
+  });
+
+  it.runIf(process.platform === 'linux')('of a container that is gone is free under another host name', async () => {
+    const killed = new Other(await compile());
+    expect(await killed.take(folder)).toBe('held');
+    const { shownOn } = (await readRunOwner(folder))!;
+    // As another container of this kernel sees it, with names, processes and a network of its own.
+    const away = { pid: 7, host: 'former', startedAt: '2026-01-01T00:00:00.000Z' };
+    const refused = async (owner: object) => {
+      await writeFile(join(folder, 'owner.json'), JSON.stringify(owner));
+      await expect(acquireRunLock(folder)).rejects.toMatchObject({ code: 'run_locked' });
+      expect(await readRunOwner(folder)).toMatchObject({ alive: true });
+    };
+    await refused({ ...away, shownOn });
+    await killed.kill();
+    await refused(away);
+    await refused({ ...away, shownOn: `${shownOn}0` });
+    await writeFile(join(folder, 'owner.json'), JSON.stringify({ ...away, shownOn }));
+    expect(await readRunOwner(folder)).toMatchObject({ alive: false });
+    await using lock = await acquireRunLock(folder);
+    expect(lock.owner).toMatchObject({ pid: process.pid, shownOn });
   });
 
   it.runIf(process.platform === 'linux')(

@@ -1,31 +1,17 @@
 import { randomBytes } from 'node:crypto';
 import { type BigIntStats, constants } from 'node:fs';
-import { type FileHandle, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
 import { hostname } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { UserError } from '../errors.js';
 import { isDiskFull, writingTo } from '../files/disk-error.js';
-import { isMissing } from '../files/unless-missing.js';
-import { isAlive, isSeenFromHere, type ProcessPlace, processIdentity, processPlace } from './process-identity.js';
-
-/** Who writes, or wrote, a run. */
-export interface RunOwner extends ProcessPlace {
-  readonly pid: number;
-  /** ISO 8601: when it took the run up. */
-  readonly startedAt: string;
-  /** When its process started, as `ProcessIdentity` has it: a pid alone is used again. */
-  readonly processStartTime?: string;
-  /** The signal by which others may ask it to stop the run; absent: it listens to none, and one would kill it. */
-  readonly cancelSignal?: string;
-  /** The run that it holds a folder for which is not the run's own. */
-  readonly runId?: string;
-}
+import { ownerFile, type RunOwner, readOwnerFile, writeOwnerFile } from './owner-file.js';
+import { isAlive, isSeenFromHere, linuxBootId, processIdentity, processPlace } from './process-identity.js';
 
 export type RunLock = AsyncDisposable & { readonly owner: RunOwner };
 
-const ownerFile = 'owner.json';
 /** On macOS. */
 const lockFileName = '.lock';
 /** On Linux: of the name of each socket that shows a lock. */
@@ -38,6 +24,8 @@ const retries = 10;
 const retryMilliseconds = 30;
 
 interface KernelLock {
+  /** As `RunOwner` has it. */
+  readonly shownOn?: string;
   /** Removes what kills left of former locks. Only for who is known to have the folder: other hosts' are not told from them. */
   removeLeftovers?(): Promise<void>;
   release(): Promise<void>;
@@ -80,7 +68,8 @@ export async function acquireLock(
   try {
     const former = await readOwnerFile(folder);
     // The kernel speaks for this machine only. On another one the owner may be alive, and nobody here can tell.
-    if (former !== undefined && !(await isSeenFromHere(former))) throw lockedElsewhere(folder, former);
+    if (former !== undefined && !(await isSeenFromHere(former)) && !(await isShownHere(former, folder)))
+      throw lockedElsewhere(folder, former);
     if (former !== undefined && (await isAtWorkUnseen(former))) throw locked(folder, former);
     await kernelLock.removeLeftovers?.();
     const identity = await processIdentity(process.pid);
@@ -90,6 +79,7 @@ export async function acquireLock(
       startedAt: new Date().toISOString(),
       ...(identity === undefined ? {} : { processStartTime: identity.startTime }),
       ...about,
+      ...(kernelLock.shownOn === undefined ? {} : { shownOn: kernelLock.shownOn }),
     };
     await writeOwnerFile(folder, owner).catch((error: unknown) => {
       if (!isForRemoval || !isDiskFull(error)) throw error;
@@ -118,8 +108,23 @@ export async function readRunOwner(runFolder: string): Promise<(RunOwner & { rea
   const folder = resolve(runFolder);
   const owner = await readOwnerFile(folder);
   if (owner === undefined) return undefined;
-  const alive = !(await isSeenFromHere(owner)) || (await isLocked(folder)) || (await isAtWorkUnseen(owner));
+  const isSeen = (await isSeenFromHere(owner)) || (await isShownHere(owner, folder));
+  const alive = !isSeen || (await isLocked(folder)) || (await isAtWorkUnseen(owner));
   return { ...owner, alive };
+}
+
+/** Whether the lock of an owner that is in another container would be seen in the folder, if it were still held. */
+async function isShownHere({ shownOn }: RunOwner, folder: string): Promise<boolean> {
+  return shownOn !== undefined && shownOn === (await showsOn(folder));
+}
+
+/**
+ * A socket that is a file is met by all who reach its inode through one mounted file system of one kernel, and by nobody
+ * else. Undefined where the system does not name its kernel.
+ */
+async function showsOn(folder: string): Promise<string | undefined> {
+  const kernel = await linuxBootId().catch(() => '');
+  return kernel === '' ? undefined : `${kernel}/${(await stat(folder, { bigint: true })).dev}`;
 }
 
 /**
@@ -200,10 +205,15 @@ async function show(folder: string): Promise<KernelLock | undefined> {
   };
   try {
     // By that name it listens from the first moment on: one that does not is nobody's.
-    if (lock !== undefined) await rename(draft, own).catch(() => undefined);
+    const isShown =
+      lock !== undefined &&
+      (await rename(draft, own)
+        .then(() => isListening(own))
+        .catch(() => false));
+    const shownOn = isShown ? await showsOn(folder) : undefined;
     for (let attempt = 0; ; attempt += 1) {
       const others = (await shownIn(folder)).filter(({ path, isHeld }) => path !== own && isHeld);
-      if (others.length === 0) return { removeLeftovers, release };
+      if (others.length === 0) return { ...(shownOn === undefined ? {} : { shownOn }), removeLeftovers, release };
       // Of those that come at once the first by name waits until the others have given way.
       if (attempt === retries || others.some(({ path }) => path < own)) break;
       await wait(retryMilliseconds);
@@ -302,41 +312,6 @@ async function lockFile(folder: string): Promise<KernelLock | undefined> {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'EAGAIN' || code === 'EWOULDBLOCK') return undefined;
     throw code === 'ENOENT' ? folderMissing(folder, error) : error;
-  }
-}
-
-async function readOwnerFile(folder: string): Promise<RunOwner | undefined> {
-  try {
-    const owner = JSON.parse(await readFile(join(folder, ownerFile), 'utf8')) as Partial<RunOwner> | null;
-    if (typeof owner?.pid !== 'number' || typeof owner.host !== 'string' || typeof owner.startedAt !== 'string') {
-      return undefined;
-    }
-    const { pid, host, machine, startedAt, processStartTime, cancelSignal, runId } = owner;
-    return {
-      ...{ pid, host, startedAt },
-      ...(typeof machine === 'string' ? { machine } : {}),
-      ...(typeof processStartTime === 'string' ? { processStartTime } : {}),
-      ...(typeof cancelSignal === 'string' ? { cancelSignal } : {}),
-      ...(typeof runId === 'string' ? { runId } : {}),
-    };
-  } catch (error) {
-    if (error instanceof SyntaxError || isMissing(error)) return undefined;
-    throw error;
-  }
-}
-
-/**
- * Never half there for a reader. It need not be durable: after a power cut nobody owns the run. Only who has the lock writes
- * it, so a draft that is there was left by a kill.
- */
-async function writeOwnerFile(folder: string, owner: RunOwner): Promise<void> {
-  const draft = join(folder, `.${ownerFile}.new`);
-  try {
-    await writeFile(draft, `${JSON.stringify(owner)}\n`);
-    await rename(draft, join(folder, ownerFile));
-  } catch (error) {
-    await rm(draft, { force: true });
-    throw error;
   }
 }
 
