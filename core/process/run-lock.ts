@@ -119,12 +119,15 @@ async function isShownHere({ shownOn }: RunOwner, folder: string): Promise<boole
 }
 
 /**
- * A socket that is a file is met by all who reach its inode through one mounted file system of one kernel, and by nobody
- * else. Undefined where the system does not name its kernel.
+ * A socket that is a file is met by all who reach its inode through one file system of one kernel, and by nobody else.
+ * Undefined where the system does not name its kernel, and where the file system is on no disk of this machine: a number of
+ * one that comes over a network may be another's on a copy of a virtual machine, whose kernel has the same name.
  */
 async function showsOn(folder: string): Promise<string | undefined> {
   const kernel = await linuxBootId().catch(() => '');
-  return kernel === '' ? undefined : `${kernel}/${(await stat(folder, { bigint: true })).dev}`;
+  const { dev } = await stat(folder, { bigint: true });
+  const isOnDisk = ((dev >> 8n) & 0xfffn) !== 0n;
+  return kernel !== '' && isOnDisk ? `${kernel}/${dev}` : undefined;
 }
 
 /**
