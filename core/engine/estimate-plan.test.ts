@@ -75,7 +75,8 @@ plugins: [${kitchen}]
 trainers: { oven: { uses: kitchen/oven, launcher: kitchen/hand } }
 stages:
   base: { uses: torch-trainer/base-model, with: { source: { random: { config: { model_type: llama } } }, trainer: oven } }
-  rows: { uses: curation/generate-problems, with: { count: 10 } }
+  problems: { uses: curation/generate-problems, with: { count: 10 } }
+  rows: { uses: curation/format, with: { dataset: "\${{ stages.problems.dataset }}" } }
   tuned: { uses: sft/train, with: { trainer: oven, model: "\${{ stages.base.model }}", dataset: "\${{ stages.rows.dataset }}" } }
 `);
     expect((await forecastsOf(plan, catalog)).tuned).toMatchObject({ notes });
