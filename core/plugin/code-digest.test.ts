@@ -145,6 +145,12 @@ describe('the digest of a plugin that is a command covers', () => {
       'rules/words.txt',
     ],
     [
+      'data beside a module that is taken from such a package behind a comment',
+      ['python3', 'plugin.py'],
+      { 'plugin.py': 'from rules import (  # noqa: F401\n    # Ours.\n    math,\n)', 'rules/math.py': '' },
+      'rules/words.txt',
+    ],
+    [
       'data beside a package in such a package',
       ['python3', 'plugin.py'],
       { 'plugin.py': 'import os, acme.rules.math', 'acme/rules/math.py': '' },

@@ -77,7 +77,7 @@ const namedInJavaScript = new RegExp(
  * in a package, and with that.
  */
 const importedInPython =
-  /(?:^|[;:])[ \t]*(?:from[ \t]+(\w[\w.]*)[ \t]+import\b[ \t]*\(?\s*(\w*)|import[ \t]+([\w., \t]+))/gm;
+  /(?:^|[;:])[ \t]*(?:from[ \t]+(\w[\w.]*)[ \t]+import\b[ \t]*\(?(?:\s|#.*)*(\w*)|import[ \t]+([\w., \t]+))/gm;
 const importedByName = /\b(?:import_module|__import__|run_module)\(\s*['"]([\w.]+)['"]/g;
 
 /** The files that there are of those that a module names. */
