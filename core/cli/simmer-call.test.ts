@@ -19,13 +19,15 @@ it('names the home or the server in commands for runs, as a shell takes them, an
 });
 
 it.each([
-  ['npx', 'simmer'],
-  ['start', 'node dist/core/cli/main.js run'],
-])('is called by npx where npm started it, by %s: a shell finds no `simmer` then', (event, script) => {
-  noteCall(
-    { home: 'there' },
-    { npm_lifecycle_event: event, npm_lifecycle_script: script, npm_package_name: 'simmerkit' },
-  );
+  ['a project', '/mine/node_modules/.bin/simmer', {}],
+  [
+    'a script of a project',
+    '/mine/node_modules/.bin/simmer',
+    { npm_lifecycle_event: 'start', npm_package_name: 'mine' },
+  ],
+  ['the checkout', '/clone/dist/core/cli/main.js', { npm_lifecycle_event: 'start', npm_package_name: 'simmerkit' }],
+])('is called by npx where npm started it in %s: a shell finds no `simmer` then', (_, path, env) => {
+  noteCall({ home: 'there' }, { path, env });
   expect(simmerCall()).toBe('npx simmer --home there');
   expect(withCall('`simmer runs`, `simmer doctor`, npx simmer plugins, a simmer')).toBe(
     '`npx simmer --home there runs`, `npx simmer doctor`, npx simmer plugins, a simmer',
@@ -33,9 +35,11 @@ it.each([
 });
 
 it.each([
-  ['npx', 'vitest run core/cli/simmer-call.test.ts'],
-  ['start', 'vite'],
-])('is called by its name where npm started something else, by %s', (event, script) => {
-  noteCall({}, { npm_lifecycle_event: event, npm_lifecycle_script: script, npm_package_name: 'mine' });
+  ['for all', '/usr/bin/simmer', {}],
+  ['for all, in a script of a project', '/usr/bin/simmer', { npm_lifecycle_event: 'start', npm_package_name: 'mine' }],
+  ['for all, by a tool that npx started', '/usr/bin/simmer', { npm_lifecycle_event: 'npx' }],
+  ['as a folder that npm never made', '/node_modules/.bin/simmer/main.js', {}],
+])('is called by its name where it is installed %s', (_, path, env) => {
+  noteCall({}, { path, env });
   expect(simmerCall()).toBe('simmer');
 });

@@ -13,18 +13,28 @@ interface PlaceFlags {
   readonly serverTokenFile?: string;
 }
 
+/** How a process was started. */
+interface Started {
+  /** Of the program, as it was called: where it is a link, that of the link. */
+  readonly path: string;
+  readonly env: NodeJS.ProcessEnv;
+}
+
 /** Notes how this process was started, and the flags by which it was told where runs are. */
-export function noteCall({ home, server, serverTokenFile }: PlaceFlags, env: NodeJS.ProcessEnv = process.env): void {
+export function noteCall(
+  { home, server, serverTokenFile }: PlaceFlags,
+  started: Started = { path: process.argv[1] ?? '', env: process.env },
+): void {
   const flags = { '--server': server, '--server-token-file': serverTokenFile, '--home': home };
   const given = Object.entries(flags).flatMap(([flag, value]) => (value === undefined ? [] : [flag, quoted(value)]));
-  program = isStartedByNpm(env) ? 'npx simmer' : 'simmer';
+  program = isStartedByNpm(started) ? 'npx simmer' : 'simmer';
   call = [program, ...given].join(' ');
 }
 
-/** By npx in a project, or by `npm start` in the checkout: a shell finds no `simmer` there. */
-function isStartedByNpm(env: NodeJS.ProcessEnv): boolean {
-  if (env.npm_lifecycle_event === 'npx') return /^["']?simmer\b/.test(env.npm_lifecycle_script ?? '');
-  return env.npm_lifecycle_event === 'start' && env.npm_package_name === 'simmerkit';
+/** From a project, by npx or one of its scripts, or by `npm start` in the checkout: a shell finds no `simmer` there. */
+function isStartedByNpm({ path, env }: Started): boolean {
+  const isOfProject = path.endsWith('/node_modules/.bin/simmer');
+  return isOfProject || (env.npm_lifecycle_event === 'start' && env.npm_package_name === 'simmerkit');
 }
 
 /** How Simmer is called for the runs of this command: "simmer --home there", "npx simmer". */

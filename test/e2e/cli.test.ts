@@ -1,7 +1,9 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { stripVTControlCharacters } from 'node:util';
+import { execFile } from 'node:child_process';
+import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { promisify, stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { builtModule } from '../integration/built-module.js';
 import { curationRecipe, eventsIn, onTerminal, shell, simmer, workFolder } from './cli-process.js';
 
 const commands = [
@@ -55,9 +57,12 @@ describe('simmer --help', () => {
   });
 });
 
-it('names commands as npx takes them where it was started by npx', async () => {
-  const env = { npm_lifecycle_event: 'npx', npm_lifecycle_script: 'simmer' };
-  const { stdout } = await simmer(['plugin', 'new', 'called', '--language', 'python'], { cwd, env });
+it('names commands as npx takes them where a project has it', async () => {
+  const command = join(cwd, 'node_modules/.bin/simmer');
+  await mkdir(dirname(command));
+  await symlink(builtModule('core/cli/main.ts'), command);
+  const words = [command, 'plugin', 'new', 'called', '--language', 'python'];
+  const { stdout } = await promisify(execFile)(process.execPath, words, { cwd });
   expect(stdout).toContain('\n  cd called\n  npx simmer plugin verify .\n  npx simmer run recipe.yaml\n');
 });
 
