@@ -1,7 +1,7 @@
 import type { Artifact, Row, TableArtifact } from '../artifacts/artifact.js';
 import { nearestName } from '../document/nearest-name.js';
 import { UserError } from '../errors.js';
-import type { StageDefinition } from './definitions.js';
+import type { ColumnsOf, StageDefinition } from './definitions.js';
 
 /** Checks that a table has the columns that a stage reads. @throws UserError `missing_column` naming what it has instead */
 export function requireColumns(
@@ -31,21 +31,30 @@ export function columnProblem(columns: readonly string[], names: readonly string
   };
 }
 
+type Given = Readonly<Record<string, Artifact | readonly Artifact[] | undefined>>;
+
 /** Checks the tables that a stage is given for the columns that it says it reads. @throws UserError `missing_column` */
 export function requireInputColumns(
   { inputs, reads }: Pick<StageDefinition, 'inputs' | 'reads'>,
   options: Readonly<Record<string, unknown>>,
-  given: Readonly<Record<string, Artifact | readonly Artifact[] | undefined>>,
+  given: Given,
 ): void {
-  const tablesOf = (input: string) => [given[input] ?? []].flat().filter(isTable);
-  const columnsOf = (input: string) => {
-    const tables = tablesOf(input);
+  for (const [input, names] of Object.entries(reads?.(options, columnsIn(given)) ?? {})) {
+    const what = inputs[input]?.many === true ? `A dataset of \`${input}\`` : `The ${input}`;
+    for (const table of tablesIn(given, input)) requireColumns(table, names, what);
+  }
+}
+
+/** The columns of the tables that a stage is given. */
+export function columnsIn(given: Given): ColumnsOf {
+  return (input) => {
+    const tables = tablesIn(given, input);
     return tables.length === 0 ? undefined : [...new Set(tables.flatMap(({ columns }) => Object.keys(columns)))];
   };
-  for (const [input, names] of Object.entries(reads?.(options, columnsOf) ?? {})) {
-    const what = inputs[input]?.many === true ? `A dataset of \`${input}\`` : `The ${input}`;
-    for (const table of tablesOf(input)) requireColumns(table, names, what);
-  }
+}
+
+function tablesIn(given: Given, input: string): readonly TableArtifact[] {
+  return [given[input] ?? []].flat().filter(isTable);
 }
 
 function isTable(artifact: Artifact): artifact is TableArtifact {

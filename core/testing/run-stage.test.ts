@@ -39,6 +39,16 @@ describe('a stage that is run by itself', () => {
     expect(() => rows('datset')).toThrow('the stage has no table "datset"; its outputs are dataset');
   });
 
+  it('is refused other columns than it said before', async () => {
+    const saying = (columns: Record<string, readonly string[]>) =>
+      runStage({ ...stageThat(async () => {}), columns: () => columns });
+    const said = 'the stage says that dataset has ';
+    await expect(saying({ dataset: [] })).rejects.toThrow(`${said}none, and it has id`);
+    await expect(saying({ dataset: ['question', 'id'] })).rejects.toThrow(`${said}id, question, and it has id`);
+    await expect(saying({ datset: ['id'] })).rejects.toThrow('the stage says that datset has id, and it has none');
+    expect((await saying({ dataset: ['id'] })).rows('dataset')).toHaveLength(1);
+  });
+
   it('is refused options and inputs that it does not have', async () => {
     const stage = { ...stageThat(async () => {}), options: z.object({ words: z.int().default(40) }) };
     await expect(runStage(stage, { options: { word: 6 } })).rejects.toThrow(

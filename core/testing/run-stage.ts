@@ -22,8 +22,8 @@ import { checkStageEvent } from '../engine/check-stage-event.js';
 import { checkStageOutputs, followStageRun } from '../engine/stage-outputs.js';
 import { makeTemporaryFolder } from '../files/temporary-folder.js';
 import { checkSpendingRequest, checkSpent } from '../plugin/check-spending.js';
-import { requireInputColumns } from '../plugin/columns.js';
-import type { StageContext, StageDefinition, StageEvent } from '../plugin/definitions.js';
+import { columnsIn, requireInputColumns } from '../plugin/columns.js';
+import type { KnownColumns, StageContext, StageDefinition, StageEvent } from '../plugin/definitions.js';
 import type { Log } from '../plugin/log.js';
 import type { Spending, Spent } from '../plugin/spending.js';
 import type { Grader, Trainer } from '../trainer/trainer.js';
@@ -180,6 +180,7 @@ export async function runStage(stage: StageDefinition, given: RunStageOptions = 
     const run = stage.run(context as Parameters<typeof stage.run>[0]);
     const given = await followStageRun(run, context.emit, context.signal);
     const outputs = Object.fromEntries(checkStageOutputs(given, stage.outputs));
+    checkSaidColumns(await stage.columns?.(context.options, columnsIn(context.inputs)), outputs);
     return { outputs, events, logged, spent, rows: (output) => rowsOf(output, outputs) };
   } finally {
     await Promise.all(temporaryFolders.map((folder) => rm(folder, { recursive: true, force: true })));
@@ -189,6 +190,17 @@ export async function runStage(stage: StageDefinition, given: RunStageOptions = 
 /** As in a recipe: left out in silence, a test of a name that is misspelt would pass with the default. */
 function raiseUnknown(kind: string, name: string, known: readonly string[]): never {
   raise(`the stage has no ${kind} "${name}"; ${known.length === 0 ? 'it has none' : `there are ${known.join(', ')}`}`);
+}
+
+/** Recipes are refused by what a stage says of its columns before it runs: one that it leaves out is missing in them. */
+function checkSaidColumns(said: KnownColumns | undefined, outputs: StageResult['outputs']): void {
+  const listed = (columns: readonly string[]) => [...new Set(columns)].toSorted().join(', ') || 'none';
+  for (const [output, columns] of Object.entries(said ?? {})) {
+    if (columns === undefined) continue;
+    const table = outputs[output] as Partial<MemoryTable> | undefined;
+    const [saidNames, names] = [listed(columns), listed(Object.keys(table?.columns ?? {}))];
+    if (saidNames !== names) raise(`the stage says that ${output} has ${saidNames}, and it has ${names}`);
+  }
 }
 
 function rowsOf(output: string, outputs: StageResult['outputs']): readonly Row[] {
