@@ -10,6 +10,7 @@ import {
   secretInRecipe,
 } from '../errors.js';
 import { wrapLine } from '../wrap-text.js';
+import { withCall } from './simmer-call.js';
 import { visibleLines } from './terminal.js';
 
 /** Longest excerpt of a line, in characters; of a longer line the part around the column is shown. */
@@ -60,7 +61,7 @@ export function errorLines(error: ErrorRecord, options: PrintErrorOptions): read
     lines.push(...told(`${colors.cyan('hint')}: ${visibleLines(error.hint)}`, width));
   if (error.stack !== undefined) lines.push(colors.dim(visibleLines(error.stack)));
   if (error.code === 'bug') {
-    const please = 'Please report it with these lines and what `simmer doctor` prints.';
+    const please = withCall('Please report it with these lines and what `simmer doctor` prints.');
     lines.push(...told(`This is a bug in Simmer ${options.version} or in a plugin. ${please}`, width));
   }
   return lines;

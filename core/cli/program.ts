@@ -20,7 +20,7 @@ import {
   untilOption,
 } from './option-values.js';
 import { addRunCommands } from './run-commands.js';
-import { noteCall } from './simmer-call.js';
+import { noteCall, withCall } from './simmer-call.js';
 import { hasColor, keepStdoutForResults, showWarnings, watchOutput } from './terminal.js';
 import { requireWorkingFolder } from './working-folder.js';
 import type { WorkspaceFlags } from './workspace.js';
@@ -36,6 +36,7 @@ export async function main(argv: readonly string[]): Promise<never> {
   if (json) keepStdoutForResults();
   // A plugin's forgotten promise fails its stage, not the process and every run in it.
   process.on('uncaughtException', (error) => void (blameOwner(error) || fail(error, false)));
+  noteCall({});
   const { program, exitCode } = buildProgram();
   if (argv.length === 0) {
     program.outputHelp();
@@ -94,7 +95,7 @@ export function buildProgram(): { readonly program: Command; exitCode(): number 
     .addHelpCommand(new Command('help').argument('[command]').description('print what a command does'))
     .helpCommand(false)
     .commandsGroup('Run a recipe:')
-    .showHelpAfterError('hint: `simmer help COMMAND` says what a command takes')
+    .showHelpAfterError(withCall('hint: `simmer help COMMAND` says what a command takes'))
     .exitOverride()
     .configureOutput({
       writeOut: (text) => process.stdout.write(fittedHelp(text, process.stdout)),

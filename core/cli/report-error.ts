@@ -17,12 +17,21 @@ export async function reportError(thrown: unknown, { json }: { readonly json: bo
 
 /** Prints an error to stderr. Secrets go before lines are broken, which may break one, and once more from excerpts of files. */
 export function printErrorRecord(error: ErrorRecord): void {
-  const told = error.hint === undefined ? error : { ...error, hint: withCall(error.hint) };
-  const lines = errorLines(redactedValue(told), {
+  const lines = errorLines(redactedValue(asCalledHere(error)), {
     colors: colorsFor(process.stderr),
     cwd: workingFolder() ?? '/',
     version: simmerPackage.version,
     width: columnsOf(process.stderr),
   });
   process.stderr.write(redactor()(`${lines.join('\n')}\n`));
+}
+
+/** Hints name commands. */
+function asCalledHere(error: ErrorRecord): ErrorRecord {
+  const { problems } = error;
+  return { ...hinting(error), ...(problems === undefined ? {} : { problems: problems.map(hinting) }) };
+}
+
+function hinting<T extends { readonly hint?: string }>(told: T): T {
+  return told.hint === undefined ? told : { ...told, hint: withCall(told.hint) };
 }

@@ -1,9 +1,7 @@
-import { execFile } from 'node:child_process';
-import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { promisify, stripVTControlCharacters } from 'node:util';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { builtModule } from '../integration/built-module.js';
 import { curationRecipe, eventsIn, onTerminal, shell, simmer, workFolder } from './cli-process.js';
 
 const commands = [
@@ -55,15 +53,6 @@ describe('simmer --help', () => {
     expect([code, stdout.split('\n')[0]]).toEqual([0, expect.stringContaining('Usage: simmer eval diff [options]')]);
     expect(stdout).toEqual((await simmer(['eval', 'diff', '--help'], { cwd })).stdout);
   });
-});
-
-it('names commands as npx takes them where a project has it', async () => {
-  const command = join(cwd, 'node_modules/.bin/simmer');
-  await mkdir(dirname(command));
-  await symlink(builtModule('core/cli/main.ts'), command);
-  const words = [command, 'plugin', 'new', 'called', '--language', 'python'];
-  const { stdout } = await promisify(execFile)(process.execPath, words, { cwd });
-  expect(stdout).toContain('\n  cd called\n  npx simmer plugin verify .\n  npx simmer run recipe.yaml\n');
 });
 
 describe('wrong usage', () => {
