@@ -98,6 +98,17 @@ describe('plain lines', () => {
     expect(told(story).at(-1)).toBe('00:20  spent so far: $1.00 of $5.00, 20s of 1h 00m');
   });
 
+  it('go on where a core takes the run up whose clock is behind that of the one before', () => {
+    const story = new Story().begin().start('tuned', 'sft/train').train().wait(20).step(1, 2).wait(-3600);
+    story
+      .tell('run.started', { pid: 2, host: 'here', resumed: true })
+      .start('tuned', 'sft/train')
+      .train()
+      .wait(20)
+      .step(2, 2);
+    expect(told(story).at(-1)).toMatch(/ {2}tuned: 2\/100 steps, /);
+  });
+
   it('tell bytes as people read them', () => {
     const story = new Story().begin().start('pool', 'curation/load').wait(20);
     const progress = { done: 4_200_000, total: 1_900_000_000, unit: 'bytes', perSecond: 210_000, secondsLeft: 9028 };

@@ -28,10 +28,13 @@ export class PlainLines {
     return [`${clock(elapsedSeconds(state, Date.parse(event.time)))}  ${stage}${plainLine(text)}`];
   }
 
-  /** Whether enough time went by since the last line of this kind, or since `startedAt`; then this is the last one. */
+  /**
+   * Whether enough time went by since the last line of this kind, or since `startedAt`; then this is the last one. The clock
+   * of a core that takes a run up may be behind that of the one before.
+   */
   #isDue(kind: string, time: number, startedAt = 0): boolean {
     const since = Math.max(this.#toldAt.get(kind) ?? 0, startedAt);
-    if (time - since < secondsBetweenLines * 1000) return false;
+    if (Math.abs(time - since) < secondsBetweenLines * 1000) return false;
     this.#toldAt.set(kind, time);
     return true;
   }
