@@ -37,6 +37,11 @@ it('tells no time that a clock which was set back would make nothing of', () => 
   expect(runLines([summary], options)[1]).toBe('study-1  study   completed     3/3       9  2026-01-01 00:00');
 });
 
+it('tells a run that began just now as such, where the clock of its server is ahead by a moment', () => {
+  const options = { now: new Date('2025-12-31T23:59:58.000Z'), colors: picocolors.createColors(false) };
+  expect(runLines([{ ...run, runId: 'study-1' }], options)[1]).toContain('0.0s ago');
+});
+
 it('leaves the recipe, which ids begin with, out of lines that are too narrow for it', () => {
   const changes = ['--set stages.tuned.seed=8'];
   const options = { now: new Date('2026-01-01T00:02:00.000Z'), colors: picocolors.createColors(false) };

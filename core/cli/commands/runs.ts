@@ -102,7 +102,10 @@ function tookOf({ startedAt, endedAt }: RunSummary): string {
   return endedAt === undefined || endedAt < startedAt ? '' : formatDuration(secondsBetween(startedAt, endedAt));
 }
 
+/** The clock of a server may be ahead of ours by so much, and nobody has set either. */
+const skewMilliseconds = 60_000;
+
 function ago(time: string, now: Date): string {
-  if (Date.parse(time) > now.getTime()) return time.slice(0, 16).replace('T', ' ');
+  if (Date.parse(time) > now.getTime() + skewMilliseconds) return time.slice(0, 16).replace('T', ' ');
   return `${formatDuration(secondsBetween(time, now.toISOString()))} ago`;
 }
