@@ -19,18 +19,20 @@ export function finalAnswer(answer: string, delimiter = '<|im_start|>answer'): s
   return marker === undefined ? null : presence(withoutEmphasis(text.slice(marker.index + marker[0].length)));
 }
 
-/** Behind the last `</think>`; before it where nothing follows, since then it ended the answer. */
+/** Behind the first `</think>`, without what is thought again; before it where nothing follows it. */
 function withoutThinking(text: string): string {
-  const marker = '</think>';
-  const place = text.lastIndexOf(marker);
-  if (place < 0) return text;
-  const rest = text.slice(place + marker.length);
-  return rest.trim() === '' ? text.slice(0, place) : rest;
+  const [thinking = '', ...parts] = text.split('</think>');
+  // Of the first, the chat template may have written the begin. A later end without one ends nothing.
+  const said = parts.map((part) => part.split('<think>', 1)[0]).join('\n');
+  return said.split(endToken, 1)[0]?.trim() ? said : thinking;
 }
 
-/** Tokens that end a reply, and what a model that writes none goes on with: a question that nobody asked. */
-const end =
-  /<\|(?:im_end|endoftext|end_of_text|eot_id)\|>|<\/s>|\n[ \t]*(?:[*#]+ ?)?(?:Question|Problem|Exercise|Q|Human|User)(?: \d+)?(?:\*\*)?:/g;
+const endToken = /<\|(?:im_end|endoftext|end_of_text|eot_id)\|>|<\/s>/;
+/** Ends a reply, or is what a model that writes no end goes on with: a question that nobody asked. */
+const end = new RegExp(
+  `${endToken.source}|\\n[ \\t]*(?:[*#]+ ?)?(?:Question|Problem|Exercise|Q|Human|User)(?: \\d+)?(?:\\*\\*)?:`,
+  'g',
+);
 /** Before it, a question may be the one that was asked, said again. */
 const answered = /\\(?:boxed|fbox)\s*\{|####|\banswer\b[^.:=\n]{0,30}?(?:\bis\b|[:=])/i;
 

@@ -14,9 +14,10 @@ _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _JOINT = re.compile(r"[\s$]*(?:,|(?:,\s*)?(?:\\text\s*\{)?\s*\b(?:and|or)\b\s*\}?)[\s$]*")
 _PERCENT = re.compile(r"[\s$]*\\?%")
 
-#: Tokens that end a reply, and what a model that writes none goes on with: a question that nobody asked.
+_END_TOKEN = r"<\|(?:im_end|endoftext|end_of_text|eot_id)\|>|</s>"
+#: Ends a reply, or is what a model that writes no end goes on with: a question that nobody asked.
 _END = re.compile(
-    r"<\|(?:im_end|endoftext|end_of_text|eot_id)\|>|</s>"
+    rf"{_END_TOKEN}"
     r"|\n[ \t]*(?:[*#]+ ?)?(?:Question|Problem|Exercise|Q|Human|User)(?: \d+)?(?:\*\*)?:"
 )
 #: Before it, a question may be the one that was asked, said again.
@@ -26,15 +27,21 @@ _ONLY_NUMBER = re.compile(r"\s*[^A-Za-z\s]*\d[^A-Za-z\s]*\s*")
 
 def without_run_on(text: str) -> str:
     """A reply from where its thinking ends up to where it ends itself, or goes on with another question."""
-    thinking, _, rest = text.rpartition("</think>")
-    # Where nothing follows, it ended the answer.
-    text = rest if rest.strip() else thinking
+    text = _without_thinking(text)
     answered = _ANSWERED.search(text)
     begin = _END.search(text[:100])
     if begin is not None and _ONLY_NUMBER.fullmatch(text[: begin.start()]):
         return text[: begin.start()]
     end = None if answered is None else _END.search(text, answered.end())
     return text if end is None else text[: end.start()]
+
+
+def _without_thinking(text: str) -> str:
+    """Behind the first `</think>`, without what is thought again; before it where nothing follows it."""
+    thinking, *parts = text.split("</think>")
+    # Of the first, the chat template may have written the begin. A later end without one ends nothing.
+    said = "\n".join(part.partition("<think>")[0] for part in parts)
+    return said if re.split(_END_TOKEN, said)[0].strip() else thinking
 
 
 def last_boxed(text: str) -> str:
