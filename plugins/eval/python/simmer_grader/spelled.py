@@ -16,20 +16,26 @@ _PARTS = {
     **{"ninth": 9, "tenth": 10, "twelfth": 12, "hundredth": 100},
 }
 _SEVERAL_PARTS = {"halves": 2, **{f"{word}s": value for word, value in _PARTS.items()}}
-#: No name of what was counted: "none of these", "one or two".
-_UNCOUNTED = re.compile(r"a|an|and|at|by|if|in|is|are|of|on|or|the|to|was|less|more|point|plus|minus|times|\w+ths?")
-_STATED = re.compile(r".*\banswer\s+is\b", re.IGNORECASE | re.DOTALL)
+#: No name of what was counted: "none of these", "one or two", "one moment please".
+_UNCOUNTED = re.compile(
+    r"a|an|and|at|by|if|in|is|are|of|on|or|the|to|was|less|more|please|point|plus|minus|times|\w+ths?"
+)
+_MOST_COUNTED = 3
+_STATED = re.compile(r".*\banswer\s+is\b|\A\s*there\s+(?:is|are)\b", re.IGNORECASE | re.DOTALL)
 
 
 def in_digits(answer: str) -> str:
-    """An answer that says no more than a number in words, and in one word what is counted, in digits."""
+    """An answer that says no more than a number in words, and in few words what is counted, in digits."""
     words = re.findall(r"[a-z]+", _STATED.sub("", answer).lower()) if len(answer) < 200 else []
     if not words or re.search(r"\d|\\", answer):
         return answer
     is_negative = words[0] in ("minus", "negative")
     value, counted = _value(words[is_negative:])
+    if counted == ["of", "them"] and value is not None and value > 1:
+        counted = []
     known = {*_CARDINALS, *_PARTS, *_SEVERAL_PARTS}
-    if value is None or len(counted) > 1 or any(word in known or _UNCOUNTED.fullmatch(word) for word in counted):
+    is_count = not any(word in known or _UNCOUNTED.fullmatch(word) for word in counted)
+    if value is None or len(counted) > _MOST_COUNTED or not is_count:
         return answer
     return f"{'-' * is_negative}{value} {' '.join(counted)}".strip()
 
