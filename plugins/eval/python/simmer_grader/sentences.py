@@ -28,16 +28,22 @@ _ASIDE = re.compile(
 _MODULUS = re.compile(r"(?<=\d)\s*(?:\\pmod\s*\{?\d+\}?|\(\s*\\?mod\s*\d+\s*\))")
 _CITATION = re.compile(r"(?<=[\w.)%])(?:\s?\[\d{1,3}(?:,\s*\d{1,3})*\])+(?=[\s.,;:]|$)")
 _ORDINAL = re.compile(r"(?<![=\d])(?<!=\s)\b\d+(?:st|nd|rd|th)\b")
-_DENIED_NUMBER = r"\$?-?\d[\d.,/]*(?<![.,])\$?"
+#: As text or LaTeX, and no two prices with words between them.
+_OTHER_NUMBER = (
+    r"(?:\$(?=[^$]*\d)(?:[^$A-Za-z\\\n]|\\[A-Za-z]+|\\[^A-Za-z]|[A-Za-z](?![A-Za-z])){1,60}\$|\\\((?=[^()]*\d)[^()\n]{1,60}\\\)"
+    r"|-?\d*\\(?:[dt]?frac\{[^{}]*\}|sqrt)\{[^{}]*\}|(?:\\?\$)?-?\d[\d.,/]*(?<![.,]))"
+)
+_MORE_THAN = r"(?:more|less|fewer|greater|larger|smaller)\s+than"
 #: "not 41", "cannot be 5", "I do not think that it is 41", "41 is wrong", "Is it 41? No.", "rather than 41",
-#: "one more than 41"
+#: "one more than 41", "which is 3 more than 41"; but "no more than 41" is the most.
 _DENIED = re.compile(
-    rf"(?:\bnot|\bnever|\bneither|\bnor|\bcannot|n['\u2019]t)\s+(?:be\s+|equal\s+(?:to\s+)?|(?:just|only|simply)\s+)?{_DENIED_NUMBER}"
+    rf"(?:\bnot|\bnever|\bneither|\bnor|\bcannot|n['\u2019]t)\s+(?:be\s+|equal\s+(?:to\s+)?|(?:just|only|simply)\s+)?{_OTHER_NUMBER}"
     r"|(?:(?:\bnot|\bnever|n['\u2019]t)\s+(?:think|believe|agree|say|the\s+case|true|sure|certain|clear)|\bdoubt|\bunlikely)\s+"
-    rf"(?:that\s+|if\s+|whether\s+)?(?:it|this|that|the\s+(?:\w+\s+)?answer)(?:\s+is|['\u2019]s|\s+equals)\s+{_DENIED_NUMBER}"
-    rf"|{_DENIED_NUMBER}\s+(?:is|was|would\s+be)\s+(?:wrong|incorrect|false|impossible|not\s+(?:right|correct|it|the\s+answer))"
-    rf"|{_DENIED_NUMBER}\?\s+No\b"
-    rf"|\b(rather\s+than|instead\s+of|(?:more|less|fewer|greater|larger|smaller)\s+than)\s+{_DENIED_NUMBER}",
+    rf"(?:that\s+|if\s+|whether\s+)?(?:it|this|that|the\s+(?:\w+\s+)?answer)(?:\s+is|['\u2019]s|\s+equals)\s+{_OTHER_NUMBER}"
+    rf"|{_OTHER_NUMBER}\s+(?:is|was|would\s+be)\s+(?:wrong|incorrect|false|impossible|not\s+(?:right|correct|it|the\s+answer))"
+    rf"|{_OTHER_NUMBER}\?\s+No\b"
+    rf"|\b(?:which|that)\s+is\s+(?:not?\s+|{_OTHER_NUMBER}\s+){_MORE_THAN}\s+{_OTHER_NUMBER}"
+    rf"|\b(?:rather\s+than|instead\s+of|(?<!\bno\s)(?<!\bnot\s)(?<!not\sbe\s)(?<!n['\u2019]t\sbe\s){_MORE_THAN})\s+{_OTHER_NUMBER}",
     re.IGNORECASE,
 )
 #: "x = 3", "x > 0", "(1, 2)".
@@ -68,7 +74,7 @@ _GIVEN = re.compile(
     r"|(?:(?<=\d\s)|(?<=\sdays\s)|(?<=\shours\s)|(?<=\sminutes\s)|(?<=\sdollars\s))"
     r"to\s+(?:buy|pay\s+for|walk|run|drive|read)\s+(?:the\s+|all\s+)?\d[\d,]*\s+[a-z]+(?=[.,;]|$)"
     rf"|(?:when\s+)?(?:{_LIMIT})\s+\d[\d,]*(?=\s*(?:[.!;]|$))"
-    r"|out\s+of\s+\d[\d,]*(?=\s*(?:[.,;!]|$))"
+    r"|out\s+of\s+(?:the\s+)?\d[\d,]*(?:\s+[a-z]+)?(?=\s*(?:[.;!]|,(?!\s*or\b)|$))"
     r"|(?:between|from)\s+\d[\d,]*\s+(?:and|to)\s+\d[\d,]*(?=\s*(?:[.!;]|$))"
     r"|(?:of|for|in|over|with)\s+(?:all\s+)?\$\\?[A-Za-z]\w{0,6}(?:\([A-Za-z]\))?\$(?=\s+[a-z]{2,}|[.,;]|$))"
 )
@@ -154,7 +160,9 @@ def without_what_is_given(text: str) -> str:
     Prose without the numbers that are no answer: those that it denies, cites, explains by or counts from. One of them
     stays where nothing stands before it that could be the answer.
     """
-    text = _COUNT.sub(r"\1", _without_explanations(_DENIED.sub(lambda found: found[1] or " ", text)))
+    # The words stay: without them, "$x$ cannot be $0$, $x = 5$" would be a list.
+    text = _DENIED.sub(lambda found: re.sub(_OTHER_NUMBER, " ", found[0]), text)
+    text = _COUNT.sub(r"\1", _without_explanations(text))
     text = _APPROXIMATED.sub(lambda found: "" if _IS_EXACT.search(text, 0, found.start()) else found[0], text)
     for pattern in (_CITATION, _GIVEN, _ORDINAL):
         text = pattern.sub(lambda found: "" if _says_a_number(found) else found[0], text)
