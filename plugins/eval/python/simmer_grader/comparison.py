@@ -27,7 +27,7 @@ _DELIMITED = re.compile(r"\$[^$]+\$|\\\(|\\\[|\\boxed")
 _TEXT_COMMAND = re.compile(r"\\(?:text|textbf|textit|mathrm|mbox)\s*\{([^{}]*)\}")
 _WORDS = re.compile(r"(?=.*[A-Za-z]{3})[A-Za-z][A-Za-z\s.'-]*")
 #: One of them makes a sentence: "x + 1 = 6, so x = 5", "42, not 41".
-_CONJUNCTION = re.compile(r"not|so|thus|hence|therefore|then|since|because", re.IGNORECASE)
+_CONJUNCTION = re.compile(r"is|not|so|thus|hence|therefore|then|since|because", re.IGNORECASE)
 _PI = re.compile(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
 _PI_COMMAND = r"\\pi "
 _SCIENTIFIC = re.compile(r"([+-]?\d+(?:\.\d+)?)[eE]([+-]?\d+)")

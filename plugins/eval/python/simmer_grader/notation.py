@@ -99,20 +99,31 @@ _RATIO_OF_THREE = re.compile(r"(?<![\d:.])(\d+)\s*:\s*(\d+)\s*:\s*(\d+)(?![\d:])
 #: "3-5" with an en dash, where nothing is calculated: nobody writes a minus so.
 _DASH_OF_RANGE = re.compile(r"(?<![\w.^+*/=({\-])(\d+(?:\.\d+)?)\u2013(\d+(?:\.\d+)?)(?!\s?[-+*/^=\d.]\s?[\w\\({])")
 _DASH_BETWEEN = re.compile(r"(?<=\d)\u2013(?=\d)")
+#: "3 - 5 hours" with an en dash, where that is all.
+_SPACED_RANGE = re.compile(r"\A(\s*\d[\d.]*)\s\u2013\s(?=\d[\d.]*(?:\s+[a-z]+)?\s*\Z)")
+#: In a text without words, "x - 5" with one is a difference.
+_SPACED_DASH = re.compile(r"(?<=[\w)}])\s?\u2013\s?(?=[\w\\({])")
+_WORD = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{2,}")
 #: "between 3 and 5", where that is all.
 _RANGE = re.compile(
     r"\A\s*(?:between|from)\s+(\$?\d[\d.,]*)\s+(?:and|to)\s+(\$?\d[\d.,]*)(?:\s+[a-z]+)?\.?\s*\Z", re.IGNORECASE
 )
-#: "42 squared" and "half of 42", where that is all, are no 42.
+#: "half of 42" and "42 squared" at the end are no 42.
 _OPERATIONS = [
     (
-        re.compile(rf"(?:\A\s*|(?<=\bis\s)){before}\$?(\d[\d,]*(?:\.\d+)?){behind}(?=\s*[.!]?\s*\Z)", re.IGNORECASE),
+        re.compile(
+            rf"(?<![\w.,/]){before}\$?(\d[\d,]*(?:\.\d+)?){behind}(?=(?:\s+[a-z]+)?\s*[.!]?\s*\Z)",
+            re.IGNORECASE,
+        ),
         latex,
     )
     for before, behind, latex in (
         (r"(?:the\s+)?square\s+root\s+of\s+", "", r"\\sqrt{\1}"),
         (r"(?:the\s+)?cube\s+root\s+of\s+", "", r"\\sqrt[3]{\1}"),
-        (r"half\s+of\s+", "", r"\1/2"),
+        (r"(?:(?:one|a)\s+)?half\s+of\s+(?:the\s+)?", "", r"\1/2"),
+        (r"(?:one|a)\s+third\s+of\s+(?:the\s+)?", "", r"\1/3"),
+        (r"(?:one|a)\s+quarter\s+of\s+(?:the\s+)?", "", r"\1/4"),
+        (r"(?:twice|double)\s+(?:the\s+)?", "", r"2 \\cdot \1"),
         ("", r"\s+squared", r"\1^2"),
         ("", r"\s+cubed", r"\1^3"),
         ("", r"\s+divided\s+by\s+(\d+)", r"\1/\2"),
@@ -228,7 +239,8 @@ def in_latex(text: str) -> str:
     text = _DOLLARS_AND_CENTS.sub(lambda found: f"{found[1]}.{int(found[2]):02}", text)
     text = bounded(_HUNDREDS.sub(_scaled, text))
     text = _RANGE.sub(r"\1, \2", text)
-    text = _DASH_BETWEEN.sub("-", _DASH_OF_RANGE.sub(r"[\1, \2]", text))
+    text = _DASH_BETWEEN.sub("-", _DASH_OF_RANGE.sub(r"[\1, \2]", _SPACED_RANGE.sub("\\1\u2013", text)))
+    text = text if _WORD.search(text) else _SPACED_DASH.sub("-", text)
     text = _HOURS.sub(lambda found: f"{60 * int(found[1]) + int(found[2])} minutes", text)
     text = _PUNCTUATION_BEFORE_END.sub("", _PUNCTUATION_IN_DELIMITERS.sub(r"\2\1", text))
     return _FULL_STOP.sub("", text)
