@@ -73,6 +73,18 @@ it.each([
   ['The answer is B, C is too slow.', 'B'],
   ['(A) 5, because (B), (C) and (D) are too slow.', 'A'],
   ['(A) 1 (B) 2 (C) 3 (D) 4. The answer is (C).', 'C'],
+  ['C. Of A. 1 B. 2 C. 3 D. 4 it is the only odd prime above 2.', 'C'],
+  ['C) 3. A) 1 is too small. B) 2 is too small. D) 4 is too large.', 'C'],
+  ['C. 3\n\nExplanation: A) 1 is too small. B) 2, too. D) 4 is too large.', 'C'],
+  ['(A) is wrong (B) is wrong (C) is right (D) is wrong', 'C'],
+  ['The answer is D, A and B are false.', 'D'],
+  ['The answer is D, (A), (B), (C) violate parity.', 'D'],
+  ['Answer: A; B, C and D are smaller.', 'A'],
+  ['The answer is C, A + B = 3.', 'C'],
+  ['B (not C)', 'B'],
+  ['A and B are wrong, so C', 'C'],
+  ['The answer is not A, so B.', 'B'],
+  ['The energy is conserved. Therefore, B.', 'B'],
 ])('reads %s as the letter %s', (text, letter) => {
   expect(chosenLetter(text, 'ABCD')).toBe(letter);
 });
@@ -111,6 +123,8 @@ it.each([
   'I choose B & C.',
   '(A) 1 (B) 2 (C) 3 (D) 4',
   'A. 1 B. 2 C. 3 D. 4',
+  'A and B are right, so C and D.',
+  'So, A. But then D would hold, so D.',
 ])('guesses no letter in %j', (text) => {
   expect(chosenLetter(text, 'ABCD')).toBeNull();
 });

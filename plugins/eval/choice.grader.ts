@@ -52,12 +52,11 @@ export function chosenLetter(text: string, letters: string): string | null {
   )?.[1];
   if (alone !== undefined) return alone.toUpperCase();
   // Small letters are words ("a"), so that from here on only capitals count.
-  const isListed = '(?=\\s*(?:[.,;!/&+)]|\\n|$|(?:or|and)\\b))';
+  const letter = `\\(?[${letters}]\\)?`;
+  // A list of letters; what goes on behind it says why they are none: "The answer is D, A and B are too slow."
   const another =
-    `(?:\\s+\\(?(?:or|and)\\s+\\(?[${letters}]\\b` +
-    `|\\s*(?:[/&+]|[,;](?:\\s*(?:or|and)\\b)?)\\s*\\(?[${letters}]\\)?${isListed})`;
-  // The choices said again: "(A) 1 (B) 2 (C) 3 (D) 4".
-  const others = `(?:[^]*?\\s\\(?[${letters}][).:]\\s(?!(?:is|are|was|has|fails|and|or)\\b)){${letters.length - 1}}`;
+    `(?:\\s+\\(?(?:or|and)\\s+\\(?[${letters}]\\b|\\s*[/&]\\s*${letter}(?!\\w)` +
+    `|(?:\\s*(?:[,;+]|[,;]?\\s*\\b(?:or|and)\\b)\\s*${letter})+\\s*(?:[.!]|\\n|$))`;
   const lettersIn = (pattern: string) =>
     [...plain.matchAll(new RegExp(pattern, 'g'))].map(([, letter]) => letter as string);
   const named = (before: string) => lettersIn(`${before}\\(?([${letters}])(?:\\)|(?!\\)))(?![\\w'’]|${another})`);
@@ -72,9 +71,9 @@ export function chosenLetter(text: string, letters: string): string | null {
   const stated = said(statedBy('is|(?:must|should)\\s+be')) ?? said(chosenBy);
   if (stated !== undefined) return stated;
   const labelled = new RegExp(
-    `^\\(?([${letters}])(?:[).:](?=\\s|$)(?!${another}|${others}|[^]*\\n\\(?[${letters}][).:])|,?\\s+(?:because|since|as(?!\\s+well))\\b|\\s+[-–—]\\s)`,
+    `^\\(?([${letters}])(?:[).:](?=\\s|$)(?!${another}|\\s+(?:is|are|was|fails)\\b|[^]*\\n\\(?[${letters}][).:])|,?\\s+(?:because|since|as(?!\\s+well))\\b|\\s+[-–—]\\s|(?:,\\s|\\s\\()not\\b)`,
   ).exec(plain)?.[1];
-  if (labelled !== undefined) return labelled;
+  if (labelled !== undefined && (labelled !== letters[0] || !listsAll(plain, letters))) return labelled;
   const supposed = '(?:[Ii]f|[Ww]hether|[Ss]uppos(?:e|ing)|[Aa]ssum(?:e|ing))\\s+(?:that\\s+)?';
   const denied = "\\b(?:[Nn]ot|[Nn]ever|[Nn]obody|(?<!\\b(?:[Nn]o|[Ww]ithout\\s+(?:a|any))\\s)[Dd]oubt)|n['’]t";
   const doubted = `(?:${denied})\\s(?:(?!\\b(?:but|so|because|since)\\b)[^.,;:!?\\n]){0,60}`;
@@ -91,7 +90,7 @@ export function chosenLetter(text: string, letters: string): string | null {
   const hypothetical = said(statedBy('would\\s+be'));
   if (hypothetical !== undefined) return hypothetical;
   const itIs =
-    `[Ii]t(?:['’]s|\\s+is|\\s+must\\s+be)\\s+(?:(?:${word})\\s+)?\\(?([${letters}])\\)?` +
+    `(?:[Ii]t(?:['’]s|\\s+is|\\s+must\\s+be)|(?:[Ss]o|[Tt]hus|[Hh]ence|[Tt]herefore),?)\\s+(?:(?:${word})\\s+)?\\(?([${letters}])\\)?` +
     '(?=\\s*(?:[.!]|\\n|$|,?\\s(?:because|since)\\b))';
   const called = lettersIn(`(?<!\\b${supposed}|${doubted})\\b${itIs}`);
   const isTakenBack = /(?:[.!?…—\n]|\s[-–])\s*(?:(?:[Ww]ait|[Aa]ctually)\b|[Nn]o[,.!])/.test(plain);
@@ -122,6 +121,18 @@ function placeOfCorrection(text: string, letters: string): number {
   );
   const last = [...text.matchAll(correction)].at(-1);
   return last === undefined ? 0 : last.index + last[0].length;
+}
+
+/** Whether a text names all choices in order, as they were given: "(A) 1 (B) 2 (C) 3 (D) 4". */
+function listsAll(text: string, letters: string): boolean {
+  let place = 0;
+  return [...letters].every((letter) => {
+    const label = new RegExp(`(?:^|\\s)\\(?${letter}[).:](?=\\s)(?!\\s(?:is|are|was|has|fails|and|or)\\b)`, 'g');
+    label.lastIndex = place;
+    const isFound = label.test(text);
+    place = label.lastIndex;
+    return isFound;
+  });
 }
 
 /** What all of them are; null where they are not the same, or there are none. */
