@@ -27,6 +27,10 @@ _MATRIX = re.compile(rf"\s*\\begin\{{([pbvBV]?matrix)\}}(?:{_ENTRY}(?:&|\\\\))*(
 #: Of a chain of equations the last side is what it comes to. Reading hundreds takes half a minute.
 _MOST_SIDES = 12
 _SIDE = re.compile(r"(?<![\\<>!])=")
+#: "9^{9^{9}}", which has more digits than there is time for, as has "25!!".
+_TOWER = re.compile(r"\d+(?:\s*\^[\s{(]*\d+)+")
+_GREATEST_EXPONENT = 1_000_000
+_GREAT_FACTORIAL = re.compile(r"\d{6,}\s*[)}]?\s*!|\d{2,}\s*[)}]?\s*!\s*[)}]?\s*!")
 _EXPRESSION = re.compile(r"(\$)([^$]+)(\$)|(\\\()(.*?)(\\\))|(\\\[)(.*?)(\\\])", re.DOTALL)
 #: Where a text may be cut, best first. Inside of a line it may be inside of `$...$`.
 _BREAKS = ("\n\n", "\n", ". ", " ")
@@ -46,7 +50,7 @@ def without_loops(text: str) -> str:
 
 
 def without_endless_expressions(text: str) -> str:
-    """Without what math-verify would never be done with: too long or deep ones, and all but the end of chains."""
+    """Without what math-verify would never be done with: too long, deep or great ones, all but the end of chains."""
     return _EXPRESSION.sub(_bounded, text)
 
 
@@ -58,8 +62,23 @@ def _bounded(found: re.Match[str]) -> str:
         inner = sides[-1]
     is_of_numbers = _NUMBERS.fullmatch(inner) or _MATRIX.fullmatch(inner)
     longest = _LONGEST_LIST if is_of_numbers else _LONGEST_EXPRESSION
-    is_readable = len(inner) <= longest and _depth(inner) <= _DEEPEST
+    is_readable = len(inner) <= longest and _depth(inner) <= _DEEPEST and _is_soon_calculated(inner)
     return f"{begin}{inner}{end}" if is_readable else " "
+
+
+def _is_soon_calculated(expression: str) -> bool:
+    towers = ([int(number) for number in re.findall(r"\d+", tower[0])] for tower in _TOWER.finditer(expression))
+    return _GREAT_FACTORIAL.search(expression) is None and all(_exponent(tower) is not None for tower in towers)
+
+
+def _exponent(tower: list[int]) -> int | None:
+    """Of the lowest number of a tower of powers; None where it is too great."""
+    exponent = 1
+    for number in reversed(tower[1:]):
+        if exponent * number.bit_length() > _GREATEST_EXPONENT.bit_length():
+            return None
+        exponent = number**exponent
+    return exponent if exponent <= _GREATEST_EXPONENT else None
 
 
 def _depth(expression: str) -> int:

@@ -7,7 +7,8 @@ from conftest import RunningGrader, name_of
 
 from simmer_grader.generated.simmer.grader.v1 import grader_pb2 as pb
 
-POWER_TOWER = "$9^{9^{9^{9}}}$"
+#: Its size is not seen before it is calculated.
+POWER_TOWER = r"$9^{9^{3 \cdot 3}}$"
 
 
 def matrix(first: str) -> str:
@@ -43,6 +44,12 @@ def test_white_space_that_goes_on_and_on_is_passed_over(grader: RunningGrader, r
         (r"\[ 2 " * 20_000, "WRONG"),
         ("We see " + "".join(f"{number} hundred " for number in range(8_000)), "WRONG"),
         ("7" * 100_000, "UNPARSED"),
+        ("The last digits of $7^{9^{9^{9}}}$ are 42.", "RIGHT"),
+        ("9^{9^{9^{9}}}", "UNPARSED"),
+        ("2^{1000000000}", "UNPARSED"),
+        ("25!!", "UNPARSED"),
+        ("(25!)!", "UNPARSED"),
+        ("10000000!", "UNPARSED"),
     ],
     ids=lambda value: value[:12],
 )
@@ -57,6 +64,14 @@ def test_a_list_of_hundreds_of_numbers_is_read(grader: RunningGrader, form: str)
     numbers = [str(7 * number) for number in range(400)]
     assert grader.verdict(", ".join(numbers), form.format(", ".join(numbers))) == "RIGHT"
     assert grader.verdict(", ".join(numbers), form.format(", ".join(numbers[:-1]))) == "WRONG"
+
+
+def test_powers_that_are_not_too_great_are_read(grader: RunningGrader) -> None:
+    assert grader.verdict("65536", "2^{2^{2^{2}}}") == "RIGHT"
+    assert grader.verdict("2^{2007}", "$2^{2007}$") == "RIGHT"
+    assert grader.verdict("10^{100}", "10^{100}") == "RIGHT"
+    assert grader.verdict("720", "3!!") == "RIGHT"
+    assert grader.verdict("40320", "8!") == "RIGHT"
 
 
 def test_digits_of_a_long_number_are_no_loop(grader: RunningGrader) -> None:

@@ -85,7 +85,7 @@ def test_ends_when_stdin_closes_also_in_the_middle_of_a_call() -> None:
         grader.grade(("1", "1"))
         workers = children(grader.process.pid)
         assert len(workers) == 2
-        request = pb.GradeRequest(items=[pb.GradeItem(id="0", gold="1", answer="$9^{9^{9^{9}}}$")])
+        request = pb.GradeRequest(items=[pb.GradeItem(id="0", gold="1", answer=r"$9^{9^{3 \cdot 3}}$")])
         hanging = grader.stub.Grade.future(request, timeout=60)
         time.sleep(1.5)
         assert grader.process.stdin is not None and grader.process.stdout is not None
@@ -100,7 +100,7 @@ def test_workers_do_not_outlive_a_killed_grader() -> None:
     with started_on_socket() as grader:
         grader.grade(("1", "1"))
         workers = children(grader.process.pid)
-        item = pb.GradeItem(id="0", gold="1", answer="$9^{9^{9^{9}}}$")
+        item = pb.GradeItem(id="0", gold="1", answer=r"$9^{9^{3 \cdot 3}}$")
         hanging = grader.stub.Grade.future(pb.GradeRequest(items=[item], timeout_milliseconds=4000), timeout=60)
         time.sleep(1.5)
         grader.process.kill()
