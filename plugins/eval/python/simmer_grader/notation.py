@@ -6,7 +6,7 @@ import re
 import unicodedata
 from decimal import Decimal
 
-from .limits import bounded
+from .inequalities import as_inequality
 
 _COMMANDS = {
     "∞": r"\infty ",
@@ -237,7 +237,7 @@ def in_latex(text: str) -> str:
         text = thousands.sub(_digits, text)
     text = _BASE_AS_SUBSCRIPT.sub(_base, _IN_BASE.sub(_base, text))
     text = _DOLLARS_AND_CENTS.sub(lambda found: f"{found[1]}.{int(found[2]):02}", text)
-    text = bounded(_HUNDREDS.sub(_scaled, text))
+    text = as_inequality(_HUNDREDS.sub(_scaled, text))
     text = _RANGE.sub(r"\1, \2", text)
     text = _DASH_BETWEEN.sub("-", _DASH_OF_RANGE.sub(r"[\1, \2]", _SPACED_RANGE.sub("\\1\u2013", text)))
     text = text if _WORD.search(text) else _SPACED_DASH.sub("-", text)

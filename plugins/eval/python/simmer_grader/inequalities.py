@@ -31,7 +31,7 @@ _WITHOUT_VARIABLE = re.compile(
 )
 
 
-def bounded(text: str) -> str:
+def as_inequality(text: str) -> str:
     """An answer that is a bound, as the comparison with a variable that it is; any other as it stands."""
     before = _BEFORE.search(text)
     if before is not None:
