@@ -231,6 +231,19 @@ describe('the memory of a training', () => {
     },
   );
 
+  it('has as many logits at a time as the loss has on a GPU, in float32 with their gradient', () => {
+    const source = readFileSync(new URL('python/simmer_trainer/head_loss.py', import.meta.url), 'utf8');
+    const logits = 2 ** Number(/"cuda": 1 << (\d+)/.exec(source)?.[1]);
+    const activations = (vocab_size: number) => {
+      const config = { ...Object(knownConfig('Qwen/Qwen2.5-7B-Instruct')), vocab_size };
+      const job = { ...s1Job({ maxSequenceLength: 8192 }), model: { config }, data: { rows: 1, tokensPerRow: 8192 } };
+      return gigabytes(estimateJob(job as TrainerJob, { hardware, gpus: 1, nodes: 1 }), 'activations');
+    };
+    for (const vocabulary of [32_000, 128_000]) {
+      expect(activations(vocabulary) - activations(1000)).toBeCloseTo((8 * (logits - 8192 * 1000)) / 1e9, 6);
+    }
+  });
+
   it('has a copy of the head that autocast makes, also where the head is the table of tokens', () => {
     const known = knownConfig('Qwen/Qwen2.5-0.5B');
     const castWeights = (tie_word_embeddings: boolean) => {

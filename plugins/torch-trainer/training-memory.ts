@@ -22,8 +22,8 @@ interface MemoryWork {
 
 /** Four bits, and the scales of NF4 with double quantization. */
 const quantizedBytes = 0.516;
-/** Rows of logits that the chunked loss has at a time, for the logits and their gradient in float32. */
-const lossChunkTokens = 1024;
+/** Logits that the loss has at a time on a GPU (head_loss.py), and their gradients, in float32. */
+const logitsAtOnce = 2 ** 27;
 /** CUDA's context and libraries. */
 const contextBytes = 1.5e9;
 /** What an allocator cannot use between blocks. */
@@ -68,7 +68,7 @@ function activationBytes(shape: ModelShape, work: MemoryWork): number {
   // What goes from layer to layer is added up in the type of the weights.
   const between = isUnderAutocast(work) ? work.weightBytes : work.activationBytes;
   const kept = work.recomputes ? layers * tokens * hiddenSize * between + layer : layers * layer;
-  const loss = Math.min(tokens, lossChunkTokens) * vocabularySize * 4 * 2;
+  const loss = Math.min(tokens * vocabularySize, logitsAtOnce) * 4 * 2;
   return kept + loss;
 }
 
