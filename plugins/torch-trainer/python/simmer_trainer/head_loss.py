@@ -10,7 +10,7 @@ from functools import wraps
 from typing import Any
 
 import torch
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, Partial
 from transformers.modeling_outputs import CausalLMOutput
 
 from simmer_trainer import zero
@@ -115,8 +115,13 @@ def take_loss_from_head(model: Any) -> None:
 
 
 def _whole(weight: torch.Tensor) -> torch.Tensor:
-    """Of FSDP's shards, one tensor."""
-    return weight.full_tensor() if isinstance(weight, DTensor) else weight
+    """
+    Of FSDP's shards, one tensor. They are seen here only of a head that is a unit of its own, whose forward pass would
+    gather it: what each rank learns is then averaged here, as FSDP does, and not by it.
+    """
+    if not isinstance(weight, DTensor):
+        return weight
+    return weight.full_tensor(grad_placements=[Partial("avg")] * weight.device_mesh.ndim)
 
 
 def head_loss(

@@ -117,6 +117,22 @@ def test_ranks_train_the_language_model_of_a_family_with_images(two_ranks: Train
     train(two_ranks, tmp_path / "job", hyperparameters(max_steps=1, gradient_checkpointing=True), model=model)
 
 
+def test_ranks_whose_head_is_a_unit_of_its_own_train_as_one_does(
+    shared_trainer: TrainerProcess, tmp_path: Path
+) -> None:
+    """Its weights are shards where the loss is taken, and FSDP does not average what they learn over ranks."""
+    model = random_model(attention_dropout=0.0, tie_word_embeddings=False)
+    parameters = hyperparameters(max_steps=3)
+    config = tmp_path / "accelerate.yaml"
+    config.write_text(ACCELERATE_CONFIG.replace("LlamaDecoderLayer", "LlamaDecoderLayer,Linear"))
+    one = train(shared_trainer, tmp_path / "one", parameters, model=model)
+    environment = {"SIMMER_ACCELERATE_CONFIG": str(config)}
+    with TrainerProcess(tmp_path / "trainer", ranks=2, environment=environment) as trainer:
+        two = train(trainer, tmp_path / "two", parameters, model=model)
+    assert losses(two) == pytest.approx(losses(one), rel=1e-5)
+    assert_close_weights(tmp_path / "one/output/model", tmp_path / "two/output/model")
+
+
 def assert_ranks_train_as_one(
     shared_trainer: TrainerProcess,
     two_ranks: TrainerProcess,
