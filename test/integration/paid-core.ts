@@ -1,6 +1,6 @@
 /** A core whose run costs something, to be killed, as `runCore` runs it, with the recipe in PAID_RECIPE. */
 import { definePlugin, defineStage, OpenAiEndpoint, z } from 'simmerkit';
-import { fakeTrainerPlugin, type RunHarnessOptions } from 'simmerkit/testing';
+import { fakeTrainerPlugin, type HarnessRun, type RunHarnessOptions } from 'simmerkit/testing';
 import launchers from '../../plugins/launchers/plugin.js';
 import sft from '../../plugins/sft/plugin.js';
 import { runCore } from './core-process.js';
@@ -78,5 +78,10 @@ stages:
       globalBatchSize: 2
       checkpointEverySteps: 100
 `;
+
+/** What a run told last of all that it had spent. */
+export function lastTotal(run: HarnessRun): { readonly usd: number; readonly gpuHours: number } {
+  return run.eventsOf('budget.spent').at(-1)?.data.total ?? { usd: 0, gpuHours: 0 };
+}
 
 await runCore(import.meta, () => ({ ...paidOptions, recipe: process.env.PAID_RECIPE ?? '' }));
