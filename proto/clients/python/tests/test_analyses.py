@@ -1,4 +1,4 @@
-"""What analyses off the wire become, without a server. The calls against a server: test/integration/clients.test.ts."""
+"""What analyses off the wire become, without a server. Calls against one: test/integration/python-client.test.ts."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What comes off the wire, without a server. The client against a server: test/integration/clients.test.ts."""
+"""What comes off the wire, without a server. The client against a server: test/integration/python-client.test.ts."""
 
 import json
 from datetime import UTC, datetime
