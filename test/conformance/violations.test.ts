@@ -81,7 +81,7 @@ const found: Readonly<Record<(typeof violations)[number], readonly string[]>> = 
   // It does not know any more which steps ran before.
   losesJournal: ['journal-after-kill', 'resume'],
   forgetsReruns: ['resume'],
-  resumesFromAnything: ['half-checkpoint'],
+  resumesFromAnything: ['half-checkpoint', 'damaged-checkpoint'],
   acceptsStale: ['stale-attempts'],
   ignoresClaim: ['stale-process'],
   acceptsNonsense: ['bad-input'],

@@ -1,8 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { status } from '@grpc/grpc-js';
-import type { StartTrainingRequest } from '../../../generated/simmer/trainer/v1/trainer.js';
+import { type ServiceError, status } from '@grpc/grpc-js';
+import type { StartTrainingRequest, TrainerEvent } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { checkpointMarker, newestCheckpoint } from '../../../trainer/checkpoints.js';
 import { Deviation, demand } from '../../verification.js';
 import { demandStatus, refusedHonestly, type TrainerCheck } from '../check.js';
@@ -144,6 +144,29 @@ export const recoveringChecks: readonly TrainerCheck[] = [
     },
   },
   {
+    name: 'damaged-checkpoint',
+    expects: 'checkpoint_damaged for a checkpoint of which a byte has changed since, or of which a file is gone',
+    needs: ['train', 'checkpoint'],
+    async run(bench) {
+      const trainer = await bench.trainer();
+      const saved = await newestCheckpoint((await bench.whole()).request.outputFolder);
+      demand(saved !== undefined, 'a complete checkpoint of its last step', 'none');
+      for (const [how, damage] of [
+        ['a byte has changed', changeByte],
+        ['is gone', (file: string) => rm(file)],
+      ] as const) {
+        const resumeFrom = join(await bench.emptyFolder(), basename(saved.folder));
+        await cp(saved.folder, resumeFrom, { recursive: true });
+        const file = await largestFile(resumeFrom);
+        await damage(file);
+        const request = await bench.training({ maxSteps: saved.step + 4 }, { resumeFrom });
+        const refusal = await trainer.refusal(trainer.call(trainer.client.startTraining, request));
+        const end = refusal ?? (await trainer.events(request.attemptId)).at(-1)?.event;
+        demand(codeOf(end) === 'checkpoint_damaged', `checkpoint_damaged where ${basename(file)} ${how}`, end);
+      }
+    },
+  },
+  {
     name: 'stale-attempts',
     expects: 'FAILED_PRECONDITION for an attempt that is not above the last of its job, also after a kill',
     needs: ['train'],
@@ -185,6 +208,35 @@ export const recoveringChecks: readonly TrainerCheck[] = [
 async function refusesAsStale(trainer: TrainerUnderTest, stale: StartTrainingRequest, what: string): Promise<void> {
   const refusal = await trainer.refusal(trainer.call(trainer.client.startTraining, stale));
   demandStatus(refusal, [status.FAILED_PRECONDITION], `FAILED_PRECONDITION for ${what}`, 'it was accepted');
+}
+
+/** Of a checkpoint, beside its marker. @throws Deviation where it has none */
+async function largestFile(checkpoint: string): Promise<string> {
+  const entries = await readdir(checkpoint, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile() && entry.name !== checkpointMarker);
+  const sized = await Promise.all(
+    files.map(async ({ parentPath, name }) => {
+      const path = join(parentPath, name);
+      return { path, size: (await stat(path)).size };
+    }),
+  );
+  const largest = sized.toSorted((one, other) => other.size - one.size)[0];
+  demand(largest !== undefined, `a checkpoint that has files beside ${checkpointMarker}`, 'none');
+  return largest.path;
+}
+
+/** In the middle, as a disk may. */
+async function changeByte(file: string): Promise<void> {
+  const content = await readFile(file);
+  const middle = content.length >> 1;
+  content[middle] = content[middle]! ^ 1;
+  await writeFile(file, content);
+}
+
+/** The stable code of a refusal, or of an attempt that failed. */
+function codeOf(end: ServiceError | TrainerEvent['event']): unknown {
+  if (end instanceof Error) return end.metadata.get('simmer-error-code')[0];
+  return end?.$case === 'trainingFailed' ? end.value.code : undefined;
 }
 
 async function checkpointNames({ outputFolder }: StartTrainingRequest): Promise<readonly string[]> {
