@@ -26,17 +26,21 @@ def render_chat(
             f"{where}the prompt is messages, and the model's tokenizer has no chat template. Give the prompt as text.",
             row_ids=[row_id] if row_id else [],
         )
-    from transformers.utils.chat_template_utils import render_jinja_template
+    from transformers.utils.chat_template_utils import _compile_jinja_template, render_jinja_template
 
     try:
+        template = tokenizer.get_chat_template(tools=tools)
+        # Kept by transformers for all who render it. What is told beside the messages is data alone from 5.24 on: of a
+        # function a template would be given the name of its type.
+        _compile_jinja_template(template).environment.globals["strftime_now"] = _TODAY.strftime
         # Not apply_chat_template, which from transformers 5.24 on hides a content of null from the templates that ask
         # for it.
         (text,), _ = render_jinja_template(
             [messages],
             tools,
-            chat_template=tokenizer.get_chat_template(tools=tools),
+            chat_template=template,
             add_generation_prompt=generation_prompt,
-            **{**tokenizer.special_tokens_map, "strftime_now": _TODAY.strftime},
+            **tokenizer.special_tokens_map,
         )
     except Exception as error:
         # Templates are programs: they raise whatever they like.
