@@ -118,6 +118,11 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
             pin_memory=self.args.dataloader_pin_memory,
         )
 
+    def _get_num_items_in_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """A whole number. transformers 5.24 makes a float of it, which FSDP would round to a pass's type, bfloat16."""
+        count = super()._get_num_items_in_batch(*args, **kwargs)
+        return None if count is None else count.long()
+
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """The model's own. TRL's goes by the head's weights, and waits for a GPU to count what nobody reads."""
         return Trainer.compute_loss(self, model, {**inputs, "use_cache": False}, *args, **kwargs)
