@@ -16,7 +16,8 @@ _SUBJECT = re.compile(r"([A-Za-z' -]{1,80}?)\s(?:has|had|is|was)\sthe\s[^.]*\.?$
 _EXPLAINED = re.compile(r"([A-Za-z][A-Za-z' -]{0,80}?),?\s+(?:since|because)\s")
 
 _LETTER = r"\(?([A-Z])\)?(?![\w'])"
-_ONLY_LETTER = re.compile(rf"(?:A:|[Oo]ption|[Cc]hoice)?\s*{_LETTER}[.:]?")
+#: "B", "(B)", "B, not C"
+_ONLY_LETTER = re.compile(rf"(?:A:|[Oo]ption|[Cc]hoice)?\s*{_LETTER}(?:[.:]?|(?:,\s|\s\()not\s.*)")
 #: "(A) 5", "A. 5", but not "(A) and (B)", "(A) is wrong" or the first line of a list of letters.
 _LETTER_WITH_TEXT = re.compile(
     r"\(?([A-Z])(?:\)|[.:](?=\s))[\s\\~]+(?!.*\([A-Z]\)|(?s:.*)\n\(?[A-Z][).:]|[A-Z]\Z)"
