@@ -36,7 +36,7 @@ _NUMBER = r"[$€£]?[-+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:/\d+)?"
 _FACTOR = r"(?:pi|sqrt|cbrt|log|ln|exp|sin|cos|tan|theta|alpha|beta|gamma|phi|halves|thirds)(?![A-Za-z])"
 #: A number of something: "42 marbles", "60 km/h", "about 7".
 _COUNTED = re.compile(
-    rf"(?:about|approximately|around|exactly|only|roughly|an?)\s+{_NUMBER}(?:\s*\\?%)?(?:\s+[A-Za-z]{{2,}})?"
+    rf"(?i:about|approximately|around|exactly|only|roughly|an?)\s+{_NUMBER}(?:\s*\\?%)?(?:\s+[A-Za-z]{{2,}})?"
     rf"|{_NUMBER}(?:\s*\\?%)?\s+(?!{_FACTOR})[A-Za-z]{{2,}}(?:/[A-Za-z]+)?(?:\^?[23])?|{_NUMBER}\s*[a-z]?/[a-z]{{2,}}|{_NUMBER}\s+[a-z]/[a-z]"
 )
 #: "6 * 7 = 42 marbles"

@@ -166,6 +166,8 @@ _ROW_SPACING = re.compile(r"\\\\\s*\[-?[\d.]+\s*(?:pt|em|ex|mm|cm)\]")
 _CURRENCY = re.compile(
     r"(?<![A-Za-z])(?:USD|EUR|GBP)\s*(?=\d)|(?<![A-Za-z])US(?=\\?\$)|[£¥\u20a0-\u20bf](?=\s?[\d.])|(?<=-)\\?\$(?=\d[\d,.]*(?![\d,.$]))"
 )
+_ESCAPED_DOLLAR = re.compile(r"\\\$(?=\s?[\d.])")
+_HAS_DELIMITER = re.compile(r"(?<!\\)\$|\\[(\[]")
 _SPACED_THOUSANDS = re.compile(r"(?<![\d.,/])\d{1,3}(?:[ \u00a0\u2009\u202f]\d{3})+(?![\d/]|[.,]\d)")
 _THOUSANDS_IN_BRACES = re.compile(r"(?<!\\)(?<=\{)\d{1,3}(?:(?:,|\{,\})\d{3})+(?=\})")
 #: "20,000/π" and "200,000 - 130,000 = 70,000" are no lists.
@@ -206,6 +208,8 @@ def in_latex(text: str) -> str:
     """Signs of Unicode as commands; numbers without what only says how they look."""
     # A model that repeats itself writes a hundred thousand spaces or empty lines: they are looked at once.
     text = re.sub(r"\n\s+\n", "\n\n", re.sub(r"[ \t]{2,}", " ", _INVISIBLE.sub("", text)))
+    # Between two of them math-verify would see a formula.
+    text = _ESCAPED_DOLLAR.sub("" if _HAS_DELIMITER.search(text) else "$", text)
     text = _FACE.sub(" ", _OTHER_FACE.sub(lambda found: _plain(found[0]), _western(text))).replace(r"\colon", ":")
     text = _POWER.sub("^", _EMPHASIS.sub(r"\2", _TAG.sub(" ", text).strip()))
     text = _AREA.sub("", text)

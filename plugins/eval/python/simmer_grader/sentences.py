@@ -38,6 +38,7 @@ _MORE_THAN = r"(?:more|less|fewer|greater|larger|smaller)\s+than"
 #: "one more than 41", "which is 3 more than 41"; but "no more than 41" is the most.
 _DENIED = re.compile(
     rf"(?:\bnot|\bnever|\bneither|\bnor|\bcannot|n['\u2019]t)\s+(?:be\s+|equal\s+(?:to\s+)?|(?:just|only|simply)\s+)?{_OTHER_NUMBER}"
+    rf"(?:,?\s+n?or\s+{_OTHER_NUMBER})*"
     r"|(?:(?:\bnot|\bnever|n['\u2019]t)\s+(?:think|believe|agree|say|the\s+case|true|sure|certain|clear)|\bdoubt|\bunlikely)\s+"
     rf"(?:that\s+|if\s+|whether\s+)?(?:it|this|that|the\s+(?:\w+\s+)?answer)(?:\s+is|['\u2019]s|\s+equals)\s+{_OTHER_NUMBER}"
     rf"|{_OTHER_NUMBER}\s+(?:is|was|would\s+be)\s+(?:wrong|incorrect|false|impossible|not\s+(?:right|correct|it|the\s+answer))"
