@@ -138,13 +138,14 @@ def head_loss(
     trained tokens of all passes of a step. None: those of this one
     """
     targets = labels[:, 1:]
-    is_trained = targets != -100
-    count = is_trained.sum().clamp(min=1) if items is None else items
+    # The one look at what a GPU computes: how many there are.
+    trained = (targets != -100).nonzero(as_tuple=True)
+    count = max(1, len(trained[0])) if items is None else items
     if not torch.is_grad_enabled():
         # A Function would be told that they learn, all the same.
         weight, bias = weight.detach(), None if bias is None else bias.detach()
     loss: torch.Tensor = _HeadLoss.apply(  # type: ignore[no-untyped-call]
-        hidden[:, :-1][is_trained], weight, bias, targets[is_trained], 1 / count, logits
+        hidden[:, :-1][trained], weight, bias, targets[trained], 1 / count, logits
     )
     return loss
 

@@ -17,26 +17,31 @@ ROWS: list[dict[str, Any]] = [
 
 
 class Reads(TorchDispatchMode):
-    """Counts what makes a number of Python of a tensor."""
+    """Counts what makes a number of Python of a tensor, and what picks by a mask: both wait for the device."""
 
     def __init__(self) -> None:
         super().__init__()
         self.count = 0
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += function is torch.ops.aten._local_scalar_dense.default
+        self.count += function in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
+        if function is torch.ops.aten.index.Tensor:
+            self.count += sum(one is not None and one.dtype == torch.bool for one in args[1])
         return function(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize(
-    ("model", "values"),
-    [({}, {}), ({}, {"packing": True}), ({}, {"gradient_checkpointing": True}), (MINICPM3, {})],
+    ("model", "values", "looks"),
+    [({}, {}, 2), ({}, {"packing": True}, 2), ({}, {"gradient_checkpointing": True}, 2), (MINICPM3, {}, 1)],
     ids=["padded", "packed", "recomputed", "loss-of-the-model"],
 )
-def test_a_pass_looks_at_its_mask_or_positions_alone(
-    model: dict[str, Any], values: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_pass_looks_at_its_mask_or_positions_and_at_which_tokens_are_trained(
+    model: dict[str, Any], values: dict[str, Any], looks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As transformers does before the first layer; the loss is looked at once a step, with the gradients' norm."""
+    """
+    At the first before the first layer, as transformers does, and at the others for our loss; what the loss is, is
+    looked at once a step, with the gradients' norm.
+    """
     passes, reads = 0, 0
     step = SimmerSFTTrainer.training_step
 
@@ -56,4 +61,4 @@ def test_a_pass_looks_at_its_mask_or_positions_alone(
     )
     train_here(request)
     assert passes >= 4
-    assert reads <= passes
+    assert reads <= looks * passes
