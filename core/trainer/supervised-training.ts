@@ -102,7 +102,7 @@ export class SupervisedTraining {
       } else if (end.code === checkpointDamaged) {
         const checkpoint = await newestCheckpoint(this.outputFolder, this.damaged);
         if (checkpoint === undefined) throw trainingFailed(end);
-        this.leaveOut(checkpoint, end.message);
+        await this.leaveOut(checkpoint, end.message);
       } else if (end.code !== trainerExited) {
         const failure = trainingFailed(end);
         if (!end.retryable) throw failure;
@@ -175,7 +175,7 @@ export class SupervisedTraining {
     } catch (error) {
       if (checkpoint === undefined || !isUserError(error) || error.code !== checkpointDamaged) throw error;
       await this.journal.ended(attemptId, { kind: 'failed' });
-      this.leaveOut(checkpoint, error.message);
+      await this.leaveOut(checkpoint, error.message);
       return this.start(process);
     }
     this.host.log.info(`Trainer ${this.host.trainer} reads rows and loads the model.`);
@@ -183,9 +183,11 @@ export class SupervisedTraining {
   }
 
   /** The one before it is taken, and without any the job begins anew: that is all there is left of it. */
-  private leaveOut({ step }: Checkpoint, why: string): void {
+  private async leaveOut({ step }: Checkpoint, why: string): Promise<void> {
     this.damaged.add(step);
-    this.host.log.warning(`The checkpoint of step ${step} cannot be used, and the one before it is: ${why}`);
+    const before = await newestCheckpoint(this.outputFolder, this.damaged);
+    const instead = before === undefined ? 'training begins anew' : 'the one before it is';
+    this.host.log.warning(`The checkpoint of step ${step} cannot be used, and ${instead}: ${why}`);
   }
 
   /**

@@ -234,6 +234,12 @@ describe('a training', () => {
     await rm(join(bench.folder, 'scratch/training-student-1/checkpoints/step-00000005/state.json'));
     const result = await train();
     expect(bench.of('training.started').map((event) => event.data.resumedAfterStep)).toEqual([0, 0]);
+    const warnings = bench.of('log.written').filter(({ data }) => data.level === 'warning');
+    expect(warnings.map(({ data }) => data.message)).toEqual([
+      expect.stringMatching(
+        /^The checkpoint of step 5 cannot be used, and training begins anew: .*has lost state.json/,
+      ),
+    ]);
     expect(result.steps).toBe(20);
   });
 
