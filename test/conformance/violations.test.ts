@@ -24,7 +24,7 @@ const found: Readonly<Record<(typeof violations)[number], readonly string[]>> = 
   endsLate: [
     ...['one-at-a-time', 'trained-model', 'evaluation-data', 'keep-best', 'truncation', 'truncated-share', 'precision'],
     ...['device-batch', 'data-order', 'learning-rate', 'adam', 'weight-decay', 'gradient-clipping', 'lora'],
-    ...['tools', 'weights'],
+    ...['tools', 'weights', 'damaged-checkpoint'],
   ],
   leavesNoModel: ['final-model', 'trained-model', 'keep-best', 'determinism'],
   namesAnotherFolder: ['final-model', 'trained-model', 'keep-best'],
