@@ -55,6 +55,8 @@ interface KilledTraining {
   readonly seen: readonly TrainerEvent[];
   /** What the next process told of the killed attempt; or why it did not. */
   readonly told: readonly TrainerEvent[] | Error;
+  /** The steps of the killed attempt that were told, before the kill or after it. */
+  readonly ranBefore: ReadonlySet<number>;
   /** Of the attempt that went on, and what it was given to go on from. */
   readonly resumed: readonly TrainerEvent[];
   readonly resumedFrom: { readonly step: number; readonly folder: string } | undefined;
@@ -266,7 +268,7 @@ export class TrainerBench {
     return this.killedTraining;
   }
 
-  private async killInTraining(maxSteps: number): Promise<KilledTraining> {
+  private async killInTraining(maxSteps: number, tries = 5): Promise<KilledTraining> {
     const trainer = await this.trainer();
     const request = await this.training({ maxSteps, checkpointEverySteps: 4 });
     await trainer.call(trainer.client.startTraining, request);
@@ -277,22 +279,20 @@ export class TrainerBench {
       ({ event }) => event?.$case === 'stepLogged' && event.value.step >= 6,
     );
     const next = await this.restart();
-    const description = await next.call(next.client.describe, {});
+    const { runningAttemptId: runningAttemptAfterKill } = await next.call(next.client.describe, {});
     const told = await next.events(request.attemptId).catch((error: Error) => error);
     const wasTooQuick = !(told instanceof Error) && told.at(-1)?.event?.$case === 'trainingCompleted';
-    if (wasTooQuick && maxSteps < 10_000) return this.killInTraining(maxSteps * 8);
+    if (wasTooQuick && maxSteps < 10_000) return this.killInTraining(maxSteps * 8, tries);
     const resumedFrom = await newestCheckpoint(request.outputFolder);
+    // It runs on until the kill, which may have come right after a later checkpoint.
+    const ranBefore = stepsOf([...seen, ...(told instanceof Error ? [] : told)]).map(({ step }) => step);
+    const hasRerun = ranBefore.some((step) => step > (resumedFrom?.step ?? 0));
+    if (!hasRerun && tries > 1) return this.killInTraining(maxSteps, tries - 1);
     const again = { ...request, attemptId: randomUUID(), attempt: 2, resumeFrom: resumedFrom?.folder };
     await next.call(next.client.startTraining, again);
     const resumed = await next.events(again.attemptId);
-    return {
-      request: again,
-      seen,
-      told,
-      resumed,
-      resumedFrom,
-      runningAttemptAfterKill: description.runningAttemptId,
-    };
+    const killed = { request: again, seen, told, ranBefore: new Set(ranBefore), runningAttemptAfterKill };
+    return { ...killed, resumed, resumedFrom };
   }
 
   /** Makes the trainer as a check expects it: with nothing running. */

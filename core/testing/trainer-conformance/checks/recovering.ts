@@ -92,7 +92,7 @@ export const recoveringChecks: readonly TrainerCheck[] = [
     expects: 'a killed job to go on after its newest checkpoint; steps that ran before, and no others, marked rerun',
     needs: ['train', 'checkpoint'],
     async run(bench) {
-      const { request, seen, resumed, resumedFrom } = await bench.killed();
+      const { request, ranBefore, resumed, resumedFrom } = await bench.killed();
       demand(resumedFrom !== undefined, 'a complete checkpoint after step 4', 'none');
       const started = startedOf(resumed);
       demand(started.resumedAfterStep === resumedFrom.step, `resumed_after_step = ${resumedFrom.step}`, started);
@@ -101,8 +101,7 @@ export const recoveringChecks: readonly TrainerCheck[] = [
       const total = request.hyperparameters?.maxSteps;
       demand(steps.at(-1)?.step === total, `step ${total} last`, steps.at(-1));
       demand(resumed.at(-1)?.event?.$case === 'trainingCompleted', 'training_completed', resumed.at(-1));
-      const known = new Set(stepsOf(seen).map(({ step }) => step));
-      const unmarked = steps.filter(({ step, rerun }) => known.has(step) && !rerun);
+      const unmarked = steps.filter(({ step, rerun }) => ranBefore.has(step) && !rerun);
       demand(unmarked.length === 0, 'rerun = true of steps that were told before', unmarked);
       // Steps may have run that were not told when the trainer was killed; the last of all cannot have.
       demand(steps.at(-1)?.rerun === false, 'rerun = false of a step that never ran before', steps.at(-1));
